@@ -1,0 +1,167 @@
+"""The confusion matrix, the accuracy of each class and the worst mistakes of a validation or test."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL.Image import Image
+from torch import Tensor
+
+from convkit.classifier import Classifier
+from convkit.datasets.base import ImageData
+from convkit.metrics import per_class_accuracy
+from convkit.report.mistakes import Mistake, mistakes_page
+
+KEPT = 25
+
+
+class WorstMistakes:
+    """The misclassified images with the highest loss seen since ``reset``, kept on the device without reading it."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Tensor, ...] | None = None
+
+    def reset(self) -> None:
+        self._kept = None
+
+    def update(self, images: Tensor, targets: Tensor, logits: Tensor) -> None:
+        """One batch: N×C×H×W, N class indices, N×K logits."""
+        probabilities, predicted = logits.float().softmax(1).max(1)
+        losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        scores = losses.masked_fill(predicted == targets, -torch.inf)
+        worst = scores.topk(min(KEPT, len(scores))).indices
+        batch = tuple(value[worst] for value in (scores, images, targets, predicted, probabilities))
+        if self._kept is not None:
+            batch = tuple(torch.cat(pair) for pair in zip(self._kept, batch, strict=True))
+            best = batch[0].topk(min(KEPT, len(batch[0]))).indices
+            batch = tuple(value[best] for value in batch)
+        self._kept = batch
+
+    def merged(self, trainer: Trainer) -> list[tuple[Tensor, ...]]:
+        """Score, image, target, predicted and probability of each, worst first, over all ranks. Collective."""
+        if self._kept is None:
+            return []
+        gathered = self._kept
+        if trainer.world_size > 1:
+            # Ranks hold equally many when each saw KEPT images; fill up where one saw fewer.
+            short = KEPT - len(self._kept[0])
+            filled = tuple(
+                torch.cat([value, value.new_full((short, *value.shape[1:]), -torch.inf if index == 0 else 0)])
+                for index, value in enumerate(self._kept)
+            )
+            gathered = tuple(trainer.strategy.all_gather(value).flatten(0, 1) for value in filled)
+        order = gathered[0].argsort(descending=True)[:KEPT].tolist()
+        return [tuple(value[index] for value in gathered) for index in order if gathered[0][index] > -torch.inf]
+
+
+class EvaluationPages(Callback):
+    """Writes ``<split>_confusion.csv``, ``<split>_classes.json`` and ``<split>_mistakes.png``, and hands them to W&B.
+
+    In a fit they are those of the validation with the lowest top-1 error, written when training ends.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = directory
+        self._worst = WorstMistakes()
+        self._best = float("inf")
+        self._pages: tuple[Tensor, list[Mistake], int] | None = None
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._worst.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        if not trainer.sanity_checking:
+            self._worst.update(batch[0], batch[1], outputs)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        error = float(trainer.callback_metrics["val/top1_error"])
+        if error < self._best or self._pages is None:  # the same on all ranks, so all of them gather
+            self._best = error
+            self._collect(trainer, pl_module)
+        if trainer.state.fn != "fit":
+            self._write(trainer, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._collect(trainer, pl_module)
+        self._write(trainer, "test")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, "val")
+
+    def _collect(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        names = class_names(data, pl_module.metrics.num_classes)
+        mistakes = []
+        for _, image, target, predicted, probability in self._worst.merged(trainer):
+            if isinstance(data, ImageData):
+                mean, std = (image.new_tensor(values)[:, None, None] for values in (data.mean, data.std))
+                image = image * std + mean
+            mistakes.append(Mistake(image.cpu(), names[target], names[predicted], probability.item()))
+        assert pl_module.confusion is not None
+        self._pages = (pl_module.confusion.cpu(), mistakes, trainer.current_epoch + 1)
+
+    def _write(self, trainer: Trainer, split: str) -> None:
+        if self._pages is None or self.directory is None or not trainer.is_global_zero:
+            return
+        confusion, mistakes, epoch = self._pages
+        names = class_names(trainer.datamodule, len(confusion))  # type: ignore[attr-defined]
+        wrong = int(confusion.sum() - confusion.diagonal().sum())
+        title = f"{len(mistakes)} worst of {wrong} mistakes in {int(confusion.sum())} images ({split}, epoch {epoch})"
+        page = mistakes_page(mistakes, title)
+        page.save(self.directory / f"{split}_mistakes.png")
+        with (self.directory / f"{split}_confusion.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["true \\ predicted", *names])
+            writer.writerows([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
+        accuracy = [None if value != value else round(value, 3) for value in per_class_accuracy(confusion).tolist()]
+        (self.directory / f"{split}_classes.json").write_text(
+            json.dumps(dict(zip(names, accuracy, strict=True)), indent=1) + "\n"
+        )
+        for logger in trainer.loggers:
+            log_pages(logger, split, confusion, names, page)
+
+
+def class_names(data: Any, count: int) -> list[str]:
+    """The data's own names, or the indices where it has none."""
+    return list(data.class_names) if isinstance(data, ImageData) else [str(index) for index in range(count)]
+
+
+def log_pages(logger: Any, split: str, confusion: Tensor, names: list[str], page: Image) -> None:
+    """Confusion matrix, per-class table and mistakes into a W&B run; other loggers have no place for them."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    if not isinstance(logger, WandbLogger):
+        return
+    import wandb
+
+    cells = [
+        [true, predicted, count]
+        for true, row in zip(names, confusion.tolist(), strict=True)
+        for predicted, count in zip(names, row, strict=True)
+    ]
+    matrix = wandb.plot_table(
+        vega_spec_name="wandb/confusion_matrix/v1",
+        data_table=wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells),
+        fields={"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"},
+        string_fields={"title": f"{split} confusion matrix"},
+    )
+    accuracies = [list(row) for row in zip(names, per_class_accuracy(confusion).tolist(), strict=True)]
+    logger.experiment.log(
+        {
+            f"{split}/confusion": matrix,
+            f"{split}/classes": wandb.Table(columns=["class", "accuracy"], data=accuracies),
+            f"{split}/mistakes": wandb.Image(page),
+        }
+    )

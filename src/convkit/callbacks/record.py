@@ -1,0 +1,47 @@
+"""What a run keeps of itself: its configuration in every checkpoint, its metrics on disk after every epoch."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+
+from convkit.datasets.base import ImageData
+from convkit.run import point_latest
+
+
+class Record(Callback):
+    """Puts the configuration and what the data is into checkpoints, so that one file is enough to go on or to predict.
+
+    ``seconds`` is the time that training took, without set-up.
+    """
+
+    def __init__(self, run: Path | None, config: dict[str, Any]) -> None:
+        self.run, self.config = run, config
+        self.started = False
+        self.seconds = 0.0
+        self._clock = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = True
+        self._clock = time.monotonic()
+        if self.run is not None:
+            point_latest(self.run)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds = time.monotonic() - self._clock
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.save()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["convkit"] = {"config": self.config}
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, ImageData):
+            checkpoint["convkit"] |= {
+                "class_names": list(data.class_names),
+                "image_shape": list(data.image_shape),
+                "mean": list(data.mean),
+                "std": list(data.std),
+            }

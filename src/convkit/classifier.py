@@ -1,0 +1,191 @@
+"""The LightningModule: a network, a schedule, and what is counted. Nothing else."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from convkit.convnet import ConvNet, as_outputs
+from convkit.datasets.base import ImageData
+from convkit.errors import UserError
+from convkit.metrics import EvaluationMetrics, RunningMeans
+from convkit.schedules.base import Schedule
+from convkit.weights import differences, load_weights
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Classifier(LightningModule):
+    """Trains ``architecture`` by ``schedule`` and reports errors in percent.
+
+    Metrics: ``train/loss``, ``train/aux/<head>``, ``{val,test}/{loss,top1_error,top5_error}``, ``lr/<group>``.
+
+    Args:
+        architecture: a factory, (num_classes, image_shape) to network; its other arguments come from the config.
+        schedule: how the network is optimised.
+        init_from: file of weights to start from: a state_dict, published or of a checkpoint.
+        num_classes: K; taken from the data.
+        image_shape: C, H, W; taken from the data.
+    """
+
+    def __init__(
+        self,
+        architecture: Callable[[int, tuple[int, int, int]], ConvNet],
+        schedule: Schedule,
+        init_from: str | None = None,
+        num_classes: int = 10,
+        image_shape: tuple[int, int, int] = (3, 32, 32),
+    ) -> None:
+        super().__init__()
+        self.net = architecture(num_classes, image_shape)
+        self.schedule = schedule
+        if init_from is not None:
+            load_weights(self.net, init_from)
+        self.metrics = EvaluationMetrics(num_classes)
+        self.confusion: Tensor | None = None  # of the last validation or test
+        self._since_log = RunningMeans()
+        self._epoch = RunningMeans()
+        self._logged_at = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """N×C×H×W normalised images to N×K logits."""
+        return as_outputs(self.net(images)).logits
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return self.schedule.optimizers(self.net, self.trainer)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout and its like draw from (seed, step, rank) alone: a resumed fit needs no random state from its file.
+        if seed := os.environ.get("PL_GLOBAL_SEED"):
+            torch.manual_seed((int(seed) * 1_000_003 + self.global_step) * 65_537 + self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = batch
+        losses = self.schedule.losses(as_outputs(self.net(images)), targets)
+        if self.trainer.world_size > 1:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            share = data.rank_share(batch_idx) if isinstance(data, ImageData) else 1.0
+            losses = {name: value * share for name, value in losses.items()}
+        self._since_log.add(losses)
+        self._epoch.add(losses)
+        return losses["loss"]
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        # Straight to the loggers: self.log in every step costs more than a small network's own step.
+        step, every = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step % every == 0 and step > self._logged_at:
+            self._log_step()
+        if self.trainer.is_last_batch:
+            self._end_epoch()
+
+    def on_train_epoch_end(self) -> None:
+        self._end_epoch()  # where max_steps or an interruption ended it before its last batch
+
+    def _end_epoch(self) -> None:
+        """The mean of the whole epoch, for callbacks and the progress line; the loggers have its parts."""
+        if self._since_log.count:
+            self._log_step()
+        if self._epoch.count:
+            self.log_dict(self._over_ranks(self._epoch.read()), on_step=self.trainer.is_last_batch, logger=False)
+
+    def _log_step(self) -> None:
+        self._logged_at = self.global_step
+        means = self._over_ranks(self._since_log.read())
+        if not self.trainer.is_global_zero:
+            return
+        values = {name: value.item() for name, value in means.items()}
+        values |= {"epoch": self.current_epoch, **self.rates()}
+        for logger in self.loggers:
+            logger.log_metrics(values, step=self.global_step)
+
+    def _over_ranks(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        values = self.trainer.strategy.reduce(torch.stack(list(means.values())), reduce_op="mean")
+        assert isinstance(values, Tensor)
+        return {f"train/{name}": value for name, value in zip(means, values, strict=True)}
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each parameter group, as ``lr/<group>``."""
+        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        return {f"lr/{group.get('name', index)}": group["lr"] for index, group in enumerate(groups)}
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self.metrics.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """N×K logits, for callbacks."""
+        images, targets = batch
+        logits = self(images)
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+        self.metrics.update(logits, targets, loss)
+        return logits
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
+        """N×K probabilities."""
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        return self(images).softmax(1)
+
+    def on_validation_epoch_end(self) -> None:
+        values = self._log_evaluation("val")
+        # Before the checkpoint of this validation is written, so that it holds the policy's new state.
+        if self.trainer.training or (self.trainer.validating and self.trainer.state.fn == "fit"):
+            self._step_plateaus(values)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, split: str) -> dict[str, Tensor]:
+        values, self.confusion = self.metrics.compute()
+        values = {f"{split}/{name}": value for name, value in values.items()}
+        # The same on every rank already: the metrics were added up over them. "step" is where loggers put them;
+        # Lightning's own count lags by one at the end of an epoch.
+        place = {"step": float(self.global_step), "epoch": float(self.current_epoch)}
+        self.log_dict(values | place, sync_dist=False)  # type: ignore[arg-type]
+        return values
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
+        # Lightning steps a plateau policy at the end of every epoch, with a stale value or none where validation
+        # was skipped (lightning#10496, #20829). Ours are stepped by validation itself.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def _step_plateaus(self, values: dict[str, Tensor]) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if not isinstance(config.scheduler, ReduceLROnPlateau):
+                continue
+            known = {**self.trainer.callback_metrics, **values}
+            if config.monitor not in known:
+                raise UserError(
+                    f"the schedule watches {config.monitor!r}, which nothing logs; there are {', '.join(sorted(known))}"
+                )
+            config.scheduler.step(known[config.monitor].item())
+            if said := getattr(config.scheduler, "said", ""):
+                self.print(f"epoch {self.current_epoch + 1}: {said}")
+            if getattr(config.scheduler, "finished", False):
+                self.trainer.should_stop = True
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["running_means"] = {"since_log": self._since_log.state_dict(), "epoch": self._epoch.state_dict()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if means := checkpoint.get("running_means"):
+            self._since_log.load_state_dict(means["since_log"], self.device)
+            self._epoch.load_state_dict(means["epoch"], self.device)
+            self._logged_at = checkpoint["global_step"]
+        state = {key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items()}
+        if why := differences(self.net, state):
+            raise UserError(f"the checkpoint is of another network than {type(self.net).__name__}: {why}")

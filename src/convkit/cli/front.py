@@ -1,0 +1,81 @@
+"""``convkit``: the thin front. Nothing here, nor in what it imports to help or to list, imports torch."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from convkit.errors import UserError, did_you_mean
+
+
+class Command(NamedTuple):
+    """A command: the module whose ``main(command, arguments)`` runs it, and its line in the help."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "fit": Command("convkit.cli.training", "train a network from a config"),
+    "validate": Command("convkit.cli.training", "error on the validation images"),
+    "test": Command("convkit.cli.training", "error on the test images"),
+    "predict": Command("convkit.cli.training", "write the class of every test image to a file"),
+    "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),
+}
+
+HELP = """\
+convkit trains convolutional networks from one config, and shows what they learned.
+
+  convkit fit --config quickstart      train LeNet on scans of handwritten digits, in a minute
+  convkit COMMAND --help               what a command takes
+
+commands
+{commands}
+
+options
+  --version  the version        --debug  show the traceback of an error
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 2 for a user's mistake, 130 and 143 after a signal."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return run(words)
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"convkit: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("convkit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        commands = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+        print(HELP.format(commands=commands), end="")
+        return 0
+    if words[0] == "--version":
+        from convkit import __version__
+
+        print(f"convkit {__version__}")
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}")
+    status: int = import_module(COMMANDS[name].module).main(name, rest)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

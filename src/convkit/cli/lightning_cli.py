@@ -1,0 +1,342 @@
+"""LightningCLI with convkit's contracts: short names are replaced already, runs are directories, errors are one line."""
+
+import json
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from convkit import plugins
+from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from convkit.callbacks.evaluation import EvaluationPages
+from convkit.callbacks.interruption import Interrupted, Interruption
+from convkit.callbacks.predictions import Predictions
+from convkit.callbacks.progress import Progress
+from convkit.callbacks.record import Record
+from convkit.classifier import Classifier
+from convkit.cli.parse_errors import one_line
+from convkit.cli.training import Request
+from convkit.datasets.base import ImageData
+from convkit.errors import UserError
+from convkit.run import CHECKPOINTS, CONFIG, METRICS, allocate, find_checkpoint, link_data_to_model
+from convkit.weights import read_checkpoint
+
+MONITOR = "val/top1_error"
+# A run's own affairs: not taken over from a checkpoint, no difference worth telling.
+OWN = ("ckpt_path", "name", "runs", "wandb", "wandb_project", "test_at_end")
+QUIET = (
+    ".*is smaller than the logging interval.*",  # Classifier logs at the end of every epoch too
+    ".*does not have many workers.*",
+    ".*sync_dist=True.*",  # what is logged at the end of an epoch is reduced over the ranks already
+    ".*tensorboardX.*",
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    ".*Using `DistributedSampler` with the dataloaders.*",  # our loaders count each image once
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+    ".*The `srun` command is available.*",
+    ".*Consider setting `persistent_workers=True`.*",
+    ".*You are trying to `self.log\\(\\)` but the `self.trainer` reference is not registered.*",
+)
+
+
+class Reserved:
+    """The directory of a command's results, on the first rank, once there is one."""
+
+    def __init__(self) -> None:
+        self.directory: Path | None = None
+        self.record: Record | None = None
+
+    def discard(self) -> None:
+        """Remove the directory of a command that failed before it had trained a step."""
+        if self.directory is not None and not (self.record and self.record.started):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class TrainingCLI(LightningCLI):
+    """One command, parsed, built and run."""
+
+    def __init__(
+        self, request: Request, resumed: dict[str, Any] | None, checkpoint: Path | None, reserved: Reserved
+    ) -> None:
+        self.request, self.resumed, self.checkpoint, self.reserved = request, resumed, checkpoint, reserved
+        strict = {"exit_on_error": False, "allow_abbrev": False}
+        base = [{key: value for key, value in resumed.items() if key not in OWN}] if resumed else []
+        words = [f"--config={json.dumps(config)}" for config in [*base, *request.configs]]
+        super().__init__(
+            Classifier,
+            ImageData,
+            save_config_callback=None,  # Record and save_config write it, into a directory of its own
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            trainer_defaults={"enable_model_summary": False},  # a page of its own before every fit; inspect has it
+            parser_kwargs={**strict, **{command: dict(strict) for command in self.subcommands()}},
+            args=[request.command, *words, *request.words],
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        skipped = LightningCLI.subcommands()
+        # Checkpoints are always loaded with weights_only=True; there is no option to choose otherwise.
+        return {command: {*skip, "weights_only"} for command, skip in skipped.items()}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        link_data_to_model(parser)
+        parser.add_argument("--name", type=str | None, default=None, help="name of the run; the config's by default")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of the runs")
+        parser.add_argument(
+            "--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases"
+        )
+        parser.add_argument("--wandb_project", type=str, default="convkit", help="project in Weights & Biases")
+        parser.add_argument("--test_at_end", type=bool, default=False, help="after fit, test the best checkpoint")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise UserError(one_line(str(error), self._subcommand_parsers[self.request.command])) from error
+        config = self.config[self.request.command]
+        if config.data is None:
+            raise UserError("no data is chosen; give --data NAME, such as --data digits, or a --config")
+        config.name = config.name or self.request.default_name or (self.resumed or {}).get("name") or self._own_name()
+        config.ckpt_path = str(self.checkpoint) if self.checkpoint else None
+
+    def _own_name(self) -> str:
+        config = self.config[self.request.command]
+        architecture = config.model.architecture
+        paths = (getattr(architecture, "class_path", architecture), config.data.class_path)
+        return "-".join(str(path).rpartition(".")[2].lower() for path in paths)
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would let the checkpoint's values win over the command line's; ours are under them already."""
+
+    def instantiate_classes(self) -> None:
+        config = self.config[self.request.command]
+        self.plain = self._plain()
+        if self.checkpoint:
+            config.model.init_from = None  # the checkpoint's weights come after, and this file may be gone
+        try:
+            super().instantiate_classes()
+        except (MisconfigurationException, ValueError, TypeError, OSError) as error:
+            raise UserError(" ".join(str(error).split())) from error
+
+    def _plain(self) -> dict[str, Any]:
+        """The whole configuration in plain values."""
+        dumped = self.parser.dump(self.config, skip_link_targets=True, skip_none=False, format="yaml")
+        plain: dict[str, Any] = yaml.safe_load(dumped)[self.request.command]
+        return plain
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def instantiate_trainer(self, **options: Any) -> Trainer:
+        settings = self._get(self.config_init, "trainer")
+        if settings.fast_dev_run:
+            return super().instantiate_trainer(**options)
+        # Only the first rank has a directory; Lightning tells the others where checkpoints go.
+        is_first = getattr(rank_zero_only, "rank", 0) == 0
+        if is_first:
+            self.reserved.directory = self._allocate()
+            self._save_config(self.reserved.directory)
+        folder = self.reserved.directory or Path(settings.default_root_dir or ".")
+        options["default_root_dir"] = str(folder)
+        options["logger"] = self._loggers(settings.logger, folder)
+        given = settings.callbacks
+        callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
+        options["callbacks"] = [*callbacks, *self._callbacks(settings, callbacks, folder)]
+        return super().instantiate_trainer(**options)
+
+    def _allocate(self) -> Path:
+        config = self._get(self.config, "runs"), self._get(self.config, "name")
+        if self.request.command == "fit":
+            return allocate(*config)
+        if self.checkpoint and (self.checkpoint.parents[1] / CONFIG).is_file():
+            return allocate(self.checkpoint.parents[1], self.request.command)
+        return allocate(*config)
+
+    def _save_config(self, directory: Path) -> None:
+        import lightning
+        import torch
+
+        import convkit
+
+        versions = f"convkit {convkit.__version__}, torch {torch.__version__}, lightning {lightning.__version__}"
+        text = yaml.safe_dump(self.plain, sort_keys=False, allow_unicode=True)
+        (directory / CONFIG).write_text(f"# convkit {self.request.command}; {versions}\n{text}")
+
+    def _callbacks(self, settings: Any, given: list[Callback], folder: Path) -> list[Callback]:
+        own: list[Callback] = []
+        if settings.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given):
+            own.append(Progress())
+        if self.request.command == "predict":
+            return [*own, Predictions(self.reserved.directory and self.reserved.directory / "predictions.csv")]
+        own.append(EvaluationPages(self.reserved.directory))
+        if self.request.command == "fit":
+            self.reserved.record = Record(self.reserved.directory, self.plain)
+            own.append(self.reserved.record)
+            if settings.enable_checkpointing is not False:
+                checkpoints = folder / CHECKPOINTS
+                # Interruption last: when it stops a fit, the others have seen the step.
+                own += [BestCheckpoint(checkpoints, MONITOR), LastCheckpoint(checkpoints)]
+                own.append(Interruption(checkpoints / "last.ckpt"))
+        return own
+
+    def _loggers(self, given: Any, folder: Path) -> list[Logger]:
+        if self.request.command == "predict":
+            return []
+        own: list[Logger] = [CSVLogger(str(folder), name="", version="")]
+        theirs = [given] if isinstance(given, Logger) else [] if given in (None, True, False) else list(given)
+        mode = self._get(self.config, "wandb")
+        wanted = self.request.command == "fit" and given is not False and mode != "off"
+        if wanted and not any(isinstance(one, WandbLogger) for one in theirs):
+            own += self._wandb(mode, folder)
+        return own + theirs
+
+    def _wandb(self, mode: Literal["offline", "online"], folder: Path) -> list[Logger]:
+        if rank_zero_only.rank != 0:  # one W&B run a job
+            return []
+        import wandb
+
+        try:
+            run = wandb.init(
+                project=self._get(self.config, "wandb_project"),
+                name=f"{folder.parent.name}/{folder.name}",
+                dir=str(folder),
+                mode=mode,
+                config=self.plain,
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except Exception as error:  # no tracker is worth a fit
+            rank_zero_warn(f"Weights & Biases is off in this run: {' '.join(str(error).split())}")
+            return []
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return [WandbLogger(experiment=run)]
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+
+    def before_fit(self) -> None:
+        if self.checkpoint and self.resumed:
+            self._tell_differences(self.resumed)
+
+    @rank_zero_only
+    def _tell_differences(self, resumed: dict[str, Any]) -> None:
+        before, now = flat(resumed), flat(self.plain)
+        print(f"resuming from {self.checkpoint}")
+        for key in sorted(before.keys() | now.keys()):
+            if key.split(".")[0] not in OWN and before.get(key) != now.get(key):
+                print(f"  {key}: {before.get(key)} -> {now.get(key)}")
+
+    def after_fit(self) -> None:
+        if self._get(self.config, "test_at_end") and not self.trainer.fast_dev_run:
+            best = self._best_checkpoint()
+            self.trainer.test(self.model, self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+        self._tell_fit()
+
+    def _best_checkpoint(self) -> str | None:
+        callback = self.trainer.checkpoint_callback
+        return getattr(callback, "best_model_path", None) or None
+
+    @rank_zero_only
+    def _tell_fit(self) -> None:
+        if self.reserved.directory is None:
+            return
+        parts = []
+        callback = self.trainer.checkpoint_callback
+        if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
+            epoch = read_checkpoint(callback.best_model_path)["epoch"] + 1
+            parts.append(f"{MONITOR} {callback.best_model_score.item():.2f} % (best, epoch {epoch})")
+        metrics = self.trainer.callback_metrics
+        parts += [f"{key} {metrics[key].item():.2f} %" for key in ("test/top1_error",) if key in metrics]
+        if self.reserved.record:
+            parts.append(f"trained {self.trainer.current_epoch} epochs in {self.reserved.record.seconds:.1f} s")
+        files = ", ".join(sorted(entry.name for entry in self.reserved.directory.iterdir()))
+        print(f"result: {'; '.join(parts)}")
+        print(f"run:    {self.reserved.directory} ({files})")
+        print(f"next:   convkit test --ckpt_path {self.reserved.directory}")
+
+    def after_validate(self) -> None:
+        self._tell_evaluation()
+
+    def after_test(self) -> None:
+        self._tell_evaluation()
+
+    @rank_zero_only
+    def _tell_evaluation(self) -> None:
+        metrics = {key: value.item() for key, value in self.trainer.callback_metrics.items() if "/" in key}
+        print("  ".join(f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f} %" for key, value in metrics.items()))
+        print(f"results: {self.reserved.directory}")
+
+    def before_predict(self) -> None:
+        if self.trainer.world_size > 1:
+            raise UserError("predict writes one file in the images' order; run it with --trainer.devices 1")
+
+    def predict(self, **options: Any) -> None:
+        self.trainer.predict(**options, return_predictions=False)
+
+    def after_predict(self) -> None:
+        print(f"predictions: {self.reserved.directory and self.reserved.directory / 'predictions.csv'}")
+
+
+def run(request: Request) -> int:
+    """Parse, build and run; the exit status."""
+    for plugin in request.plugins:
+        plugins.load(plugin)  # for its own error message, before the parser would wrap it
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    checkpoint, resumed = _resumed(request)
+    reserved = Reserved()
+    try:
+        TrainingCLI(request, resumed, checkpoint, reserved)
+    except Interrupted as stopped:
+        if rank_zero_only.rank == 0:
+            print(f"stopped by {stopped}; go on with\n  convkit fit --ckpt_path {stopped.checkpoint}")
+            return 128 + stopped.signum
+        return 0  # Lightning kills the first rank when another ends with an error
+    except (UserError, MisconfigurationException) as error:
+        reserved.discard()
+        raise UserError(" ".join(str(error).split())) from error
+    except BaseException:
+        reserved.discard()
+        raise
+    return 0
+
+
+def _resumed(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
+    """The checkpoint that ``--ckpt_path`` names, and the configuration in it."""
+    asked = request.value("ckpt_path")
+    request.words = [word for word in request.words if not word.startswith("--ckpt_path=")]
+    for config in request.configs:
+        config.pop("ckpt_path", None)
+    if not asked:
+        return None, None
+    name = request.value("name") or request.default_name
+    prefer = "last" if request.command == "fit" else "best"
+    checkpoint = find_checkpoint(str(asked), request.value("runs") or "runs", name, prefer)
+    contents = read_checkpoint(checkpoint)
+    if "state_dict" not in contents or "loops" not in contents:
+        raise UserError(f"{checkpoint} is not a checkpoint of a fit; start from weights with --model.init_from")
+    config = contents.get("convkit", {}).get("config")
+    return checkpoint.resolve() if checkpoint.is_symlink() else checkpoint, config
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys."""
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    return {key: leaf for name, value in config.items() for key, leaf in flat(value, f"{prefix}.{name}".lstrip(".")).items()}

@@ -1,0 +1,2 @@
+def one_line(message, parser):
+    return message

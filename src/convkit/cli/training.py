@@ -1,0 +1,115 @@
+"""``convkit fit | validate | test | predict``, up to where torch is needed: help, configs, names."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convkit.cli.configs import find_config, read_config, shipped
+from convkit.cli.names import Names
+from convkit.plugins import Plugin, named
+
+HELP = {
+    "fit": """\
+convkit fit --config CONFIG [--option VALUE …]
+
+Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Nothing is ever overwritten.
+
+  --config CONFIG           a YAML file, or one that ships: {configs}; may be repeated, later ones win
+  --data NAME               {datasets}
+  --model.architecture NAME {architectures}
+  --model.schedule NAME     {schedules}
+  --model.init_from FILE    start from these weights
+  --trainer.max_epochs N    when to stop;  --trainer.devices N  on how many devices
+  --name NAME               of the run; the config's by default
+  --ckpt_path PATH          go on from a checkpoint, a run, or `last`; its configuration is kept where you give none
+  --wandb off|offline|online   Weights & Biases; offline by default, which needs no account
+  --test_at_end true        test the best checkpoint when training ends
+  --print_config            what would be used, as YAML; trains nothing
+
+Any option of a plugin or of Lightning's Trainer has its dotted name: --data.batch_size 64, --trainer.precision bf16-mixed
+
+  convkit fit --data.help {dataset}      the options of a dataset (--model.architecture.help, --model.schedule.help)
+  convkit fit --help-all            every option there is
+""",
+    "evaluate": """\
+convkit {command} --ckpt_path RUN [--option VALUE …]
+
+{what} The configuration is the run's own, where you give no other.
+
+  --ckpt_path PATH          a run (its best checkpoint), a checkpoint file, or `best` or `last` of the newest run
+  --config CONFIG           a YAML file, or one that ships: {configs}
+  --data NAME               other data: {datasets}
+  --trainer.devices N       on how many devices
+
+Results go to <run>/{command}/<n>.   convkit {command} --help-all lists every option there is.
+""",
+}
+WHAT = {
+    "validate": "Error, confusion matrix and worst mistakes on the validation images.",
+    "test": "Error, confusion matrix and worst mistakes on the test images.",
+    "predict": "The class of every test image, with its probability, as predictions.csv.",
+}
+
+
+@dataclass
+class Request:
+    """What was asked for, short names replaced: configs from lowest to highest, then the command line's words."""
+
+    command: str
+    configs: list[dict[str, Any]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    default_name: str | None = None
+    plugins: list[Plugin] = field(default_factory=list)
+
+    def value(self, option: str) -> Any:
+        """The value of a top-level option that wins so far, or None."""
+        for word in reversed(self.words):
+            name, equals, value = word.partition("=")
+            if equals and name == f"--{option}":
+                return value
+        return next((config[option] for config in reversed(self.configs) if config.get(option) is not None), None)
+
+
+def main(command: str, arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(page(command), end="")
+        return 0
+    request = read(command, arguments)
+    # From here on it computes: this import takes seconds.
+    from convkit.cli.lightning_cli import run
+
+    sys.argv[0] = sys.argv[0] or "convkit"
+    return run(request)
+
+
+def page(command: str) -> str:
+    """The one screen of help."""
+    names = {f"{kind}s": ", ".join(named(kind)) for kind in ("dataset", "architecture", "schedule")}
+    configs = ", ".join(shipped())
+    if command == "fit":
+        return HELP["fit"].format(configs=configs, dataset="digits", **names)
+    return HELP["evaluate"].format(command=command, what=WHAT[command], configs=configs, **names)
+
+
+def read(command: str, arguments: list[str]) -> Request:
+    """Configs read, short names replaced, nothing parsed yet.
+
+    Raises:
+        UserError: a config or a plugin that is not there, or YAML that is none.
+    """
+    names = Names()
+    request = Request(command)
+    words = names.in_arguments(["--help" if word == "--help-all" else word for word in arguments])
+    from_words = names.chosen
+    names.chosen = {}
+    for word in words:
+        option, _, value = word.partition("=")
+        if option != "--config":
+            request.words.append(word)
+            continue
+        path = find_config(value)
+        request.configs.append(names.in_config(read_config(path)))
+        request.default_name = request.default_name or Path(path).stem
+    request.plugins = list({**names.chosen, **from_words}.values())
+    return request

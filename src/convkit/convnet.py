@@ -1,0 +1,46 @@
+"""The contract of an architecture: a network whose layers have the names that its paper gives them."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Outputs(NamedTuple):
+    """What a network may return while it trains: the logits, and those of each auxiliary head by name."""
+
+    logits: Tensor
+    aux: dict[str, Tensor]
+
+
+class ConvNet(nn.Module):
+    """A convolutional classifier, N×C×H×W images to N×K logits.
+
+    ``stages`` maps the paper's name of a layer (``conv1`` … ``conv5``, ``fc6``, ``head``) to its module path, in
+    forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
+    """
+
+    stages: Mapping[str, str]
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor | Outputs: ...
+
+    def rename_key(self, key: str) -> str:
+        """The name that a key of a published ``state_dict`` has here. Override where the publishers' differ."""
+        return key
+
+    def stage(self, name: str) -> nn.Module:
+        """The module of a stage.
+
+        Raises:
+            ValueError: there is no such stage; lists those that there are.
+        """
+        if name not in self.stages:
+            raise ValueError(f"{type(self).__name__} has no stage {name!r}; it has {', '.join(self.stages)}")
+        return self.get_submodule(self.stages[name])
+
+
+def as_outputs(returned: Tensor | Outputs) -> Outputs:
+    """The one form of what a network returned, with or without auxiliary heads."""
+    return returned if isinstance(returned, Outputs) else Outputs(returned, {})

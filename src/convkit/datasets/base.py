@@ -1,0 +1,26 @@
+"""The contract of a dataset: a LightningDataModule that knows what its images and classes are."""
+
+from lightning.pytorch import LightningDataModule
+
+
+class ImageData(LightningDataModule):
+    """Labelled images for training, validation, test and prediction.
+
+    The five attributes are known before ``setup``, so a network can be built for the data; ``mean`` and ``std`` may
+    wait for ``setup`` where they are measured. Loaders yield ``(images, targets)``: N×C×H×W float, normalised, and N
+    class indices. ``batch_size`` is the number of images of one optimiser step, over all ranks.
+    """
+
+    num_classes: int
+    image_shape: tuple[int, int, int]  # C, H, W as the network gets them
+    class_names: list[str]
+    mean: tuple[float, ...]  # per channel, of pixel values from 0 to 1
+    std: tuple[float, ...]
+
+    def rank_share(self, batch_index: int) -> float:
+        """What this rank's mean loss over a training batch counts in the mean over ranks; 1 where all hold as many.
+
+        DDP averages the ranks' gradients as if each had seen as many images. Where a batch does not divide evenly,
+        n_rank · ranks / n makes that average the mean over all images.
+        """
+        return 1.0

@@ -1,0 +1,115 @@
+"""Entry points to names and dotted paths. Nothing here imports a plugin, except :func:`load`.
+
+A plugin is an entry point in one of four groups. Its value, ``module:attr``, *is* a dotted path, so a short name in a
+config can be replaced by its path before anything is imported.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from convkit.errors import UserError, did_you_mean
+
+GROUPS = {
+    "architecture": "convkit.architectures",
+    "dataset": "convkit.datasets",
+    "schedule": "convkit.schedules",
+    "explainer": "convkit.explainers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One entry point: what it is called, who brought it, where it lies."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str  # "module:attr", as in the entry point
+
+    @property
+    def path(self) -> str:
+        """The dotted path, ``module.attr``."""
+        return self.target.replace(":", ".")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} of {self.distribution} {self.version} ({self.target})"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@cache
+def installed() -> tuple[Plugin, ...]:
+    """Every plugin of every kind, sorted by kind and name; imports none of them."""
+    found = []
+    for kind, group in GROUPS.items():
+        for entry in entry_points(group=group):
+            distribution = entry.dist
+            found.append(
+                Plugin(
+                    kind,
+                    entry.name,
+                    distribution.name if distribution else "?",
+                    distribution.version if distribution else "?",
+                    # An extra in brackets is not part of the path.
+                    entry.value.partition("[")[0].replace(" ", ""),
+                )
+            )
+    kinds = list(GROUPS)
+    return tuple(sorted(found, key=lambda plugin: (kinds.index(plugin.kind), plugin.name, plugin.distribution)))
+
+
+def named(kind: str, plugins: Iterable[Plugin] | None = None) -> dict[str, list[Plugin]]:
+    """The plugins of a kind by short name; more than one where distributions collide."""
+    names: dict[str, list[Plugin]] = {}
+    for plugin in installed() if plugins is None else plugins:
+        if plugin.kind == kind:
+            names.setdefault(plugin.name, []).append(plugin)
+    return names
+
+
+def find(kind: str, name: str) -> Plugin:
+    """The plugin that a short name or ``distribution:name`` stands for.
+
+    Raises:
+        UserError: no such name (with the nearest one), or two distributions offer it (naming both).
+    """
+    names = named(kind)
+    distribution, _, short = name.rpartition(":")
+    candidates = names.get(short, [])
+    if distribution:
+        choices = [f"{plugin.distribution}:{plugin.name}" for group in names.values() for plugin in group]
+        candidates = [plugin for plugin in candidates if plugin.distribution == distribution]
+    else:
+        choices = list(names)
+    if not candidates:
+        raise UserError(f"unknown {kind} {name!r}{did_you_mean(name, choices)}")
+    if len({plugin.target for plugin in candidates}) > 1:
+        offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in candidates)
+        ways = " or ".join(f"{plugin.distribution}:{plugin.name}" for plugin in candidates)
+        raise UserError(f"{kind} {name!r} is offered by {offers}; choose with {ways}")
+    return candidates[0]
+
+
+def load(plugin: Plugin) -> Any:
+    """Import a plugin.
+
+    Raises:
+        UserError: whatever the import raised, with the entry point and the distribution that it came from.
+    """
+    module, _, attribute = plugin.target.partition(":")
+    try:
+        value: Any = import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except Exception as error:
+        cause = " ".join(str(error).split())
+        raise UserError(
+            f"{plugin} cannot be loaded: {type(error).__name__}: {cause}; repair or uninstall {plugin.distribution}"
+        ) from error
+    return value
