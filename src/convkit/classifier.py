@@ -125,7 +125,7 @@ class Classifier(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """N×K logits, for callbacks."""
         images, targets = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         loss = torch.nn.functional.cross_entropy(logits, targets)
         self.metrics.update(logits, targets, loss)
         return logits
@@ -135,7 +135,8 @@ class Classifier(LightningModule):
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         """N×K probabilities."""
         images = batch if isinstance(batch, Tensor) else batch[0]
-        return self(images).softmax(1)
+        probabilities: Tensor = self(images).softmax(1)
+        return probabilities
 
     def on_validation_epoch_end(self) -> None:
         values = self._log_evaluation("val")
@@ -152,7 +153,7 @@ class Classifier(LightningModule):
         # The same on every rank already: the metrics were added up over them. "step" is where loggers put them;
         # Lightning's own count lags by one at the end of an epoch.
         place = {"step": float(self.global_step), "epoch": float(self.current_epoch)}
-        self.log_dict(values | place, sync_dist=False)  # type: ignore[arg-type]
+        self.log_dict({**values, **place}, sync_dist=False)
         return values
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:

@@ -88,7 +88,9 @@ def find(kind: str, name: str) -> Plugin:
     else:
         choices = list(names)
     if not candidates:
-        raise UserError(f"unknown {kind} {name!r}{did_you_mean(name, choices)}")
+        other = next((plugin.kind for plugin in installed() if plugin.name == name), None)
+        aside = f", which names another kind of plugin ({other})" if other else ""
+        raise UserError(f"unknown {kind} {name!r}{aside}{did_you_mean(name, choices)}")
     if len({plugin.target for plugin in candidates}) > 1:
         offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in candidates)
         ways = " or ".join(f"{plugin.distribution}:{plugin.name}" for plugin in candidates)
@@ -102,14 +104,21 @@ def load(plugin: Plugin) -> Any:
     Raises:
         UserError: whatever the import raised, with the entry point and the distribution that it came from.
     """
-    module, _, attribute = plugin.target.partition(":")
     try:
-        value: Any = import_module(module)
-        for part in attribute.split("."):
-            value = getattr(value, part)
+        return import_path(plugin.target)
     except Exception as error:
         cause = " ".join(str(error).split())
         raise UserError(
             f"{plugin} cannot be loaded: {type(error).__name__}: {cause}; repair or uninstall {plugin.distribution}"
         ) from error
+
+
+def import_path(target: str) -> Any:
+    """What ``module:attr`` or ``module.attr`` names; raises whatever the import does."""
+    module, colon, attribute = target.partition(":")
+    if not colon:
+        module, _, attribute = target.rpartition(".")
+    value: Any = import_module(module)
+    for part in attribute.split("."):
+        value = getattr(value, part)
     return value

@@ -1,7 +1,7 @@
 """LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", §II.B)."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ class LeNet(ConvNet):
         pooling: ``max``, or ``average`` as in the paper.
     """
 
-    stages: ClassVar[Mapping[str, str]] = {
+    stages: Mapping[str, str] = {
         "conv1": "conv1",
         "conv3": "conv3",
         "fc5": "fc5",

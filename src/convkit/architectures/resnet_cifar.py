@@ -1,7 +1,7 @@
 """The CIFAR ResNets (He, Zhang, Ren, Sun 2016, "Deep residual learning for image recognition", §4.2)."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
@@ -23,7 +23,7 @@ class ResNetCifar(ConvNet):
         residual: ``false`` leaves out every shortcut: the plain net of the paper's comparison.
     """
 
-    stages: ClassVar[Mapping[str, str]] = {
+    stages: Mapping[str, str] = {
         "conv1": "bn1",
         "conv2": "layer1",
         "conv3": "layer2",
@@ -42,7 +42,9 @@ class ResNetCifar(ConvNet):
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             nearest = max(8, 6 * round((depth - 2) / 6) + 2)
-            raise ValueError(f"resnet_cifar: depth is 6n+2 (20, 32, 44, 56, 110 in the paper), not {depth}; try {nearest}")
+            raise ValueError(
+                f"resnet_cifar: depth is 6n+2 (20, 32, 44, 56, 110 in the paper), not {depth}; try {nearest}"
+            )
         channels, height, width = image_shape
         if min(height, width) < 4:
             raise ValueError(f"resnet_cifar: conv4 would see nothing of a {height}×{width} image; 4×4 is the smallest")
@@ -80,7 +82,9 @@ class BasicUnit(nn.Module):
     ``shortcut=None`` leaves the plain net's two layers.
     """
 
-    def __init__(self, maps_in: int, maps: int, stride: int, shortcut: Literal["identity", "projection"] | None) -> None:
+    def __init__(
+        self, maps_in: int, maps: int, stride: int, shortcut: Literal["identity", "projection"] | None
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(maps_in, maps, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps)
@@ -96,9 +100,7 @@ class BasicUnit(nn.Module):
         elif shortcut == "identity":
             self.shortcut = PaddedIdentity(maps - maps_in, stride)
         else:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(maps_in, maps, 1, stride, bias=False), nn.BatchNorm2d(maps)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(maps_in, maps, 1, stride, bias=False), nn.BatchNorm2d(maps))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))

@@ -14,9 +14,7 @@ class LastCheckpoint(ModelCheckpoint):
     """``last.ckpt``, written at the end of every epoch, after its validation."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(
-            dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-        )
+        super().__init__(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing: a resumed fit writes its own, in a new run."""
@@ -52,7 +50,10 @@ class BestCheckpoint(ModelCheckpoint):
             return
         old = self._resumed_from.parent / "best.ckpt"
         # Resumed from before the best was reached, it is not this run's yet.
-        if not old.is_file() or read_checkpoint(old)["global_step"] > read_checkpoint(self._resumed_from)["global_step"]:
+        if (
+            not old.is_file()
+            or read_checkpoint(old)["global_step"] > read_checkpoint(self._resumed_from)["global_step"]
+        ):
             return
         new = Path(self.dirpath) / "best.ckpt"
         if self._is_global_zero:

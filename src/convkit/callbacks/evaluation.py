@@ -80,7 +80,10 @@ class EvaluationPages(Callback):
         if not trainer.sanity_checking:
             self._worst.update(batch[0], batch[1], outputs)
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self._worst.update(batch[0], batch[1], outputs)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:

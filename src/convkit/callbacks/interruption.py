@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """A signal ended the fit; ``checkpoint`` goes on from the step that it had reached."""
 
     def __init__(self, signum: int, checkpoint: Path, step: int) -> None:

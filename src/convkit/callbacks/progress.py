@@ -13,7 +13,7 @@ SHOWN = ("train/loss", "val/loss", "val/top1_error")
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's tqdm bar, showing loss, validation error and learning rate; a plain line an epoch without a terminal."""
+    """Lightning's tqdm bar with loss, validation error and learning rate; without a terminal, a plain line an epoch."""
 
     def __init__(self) -> None:
         # A redraw costs about as much as a small network's step: every tenth is often enough.
@@ -55,4 +55,3 @@ class Progress(TQDMProgressBar):
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         shown = "  ".join(f"{key} {value}" for key, value in self.get_metrics(trainer, pl_module).items())
         print(f"epoch {trainer.current_epoch + 1}{epochs}  {shown}  {time.monotonic() - self._clock:.1f} s", flush=True)
-

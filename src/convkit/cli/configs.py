@@ -8,6 +8,7 @@ import yaml
 
 from convkit.errors import UserError, did_you_mean
 
+SECTIONS = ("model", "trainer")
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -62,4 +63,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no options; a config is a mapping such as 'data: digits'")
-    return config
+    for section in SECTIONS:
+        if not isinstance(config.get(section) or {}, dict):
+            raise UserError(f"{path}: {section} is a group of options, not {config[section]!r}")
+    return {name: value for name, value in config.items() if value is not None}

@@ -1,5 +1,6 @@
-"""LightningCLI with convkit's contracts: short names are replaced already, runs are directories, errors are one line."""
+"""LightningCLI with convkit's contracts: short names are replaced, runs are directories, errors are one line."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -9,12 +10,12 @@ from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentError
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
 from convkit import plugins
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
@@ -28,7 +29,7 @@ from convkit.cli.parse_errors import one_line
 from convkit.cli.training import Request
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
-from convkit.run import CHECKPOINTS, CONFIG, METRICS, allocate, find_checkpoint, link_data_to_model
+from convkit.run import CHECKPOINTS, CONFIG, allocate, find_checkpoint, link_data_to_model
 from convkit.weights import read_checkpoint
 
 MONITOR = "val/top1_error"
@@ -57,9 +58,13 @@ class Reserved:
         self.record: Record | None = None
 
     def discard(self) -> None:
-        """Remove the directory of a command that failed before it had trained a step."""
-        if self.directory is not None and not (self.record and self.record.started):
-            shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove the directory of a command that failed before it had trained a step, and what it alone lay in."""
+        if self.directory is None or (self.record and self.record.started):
+            return
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others are in there
+            for folder in (self.directory.parent, self.directory.parent.parent):
+                folder.rmdir()
 
 
 class TrainingCLI(LightningCLI):
@@ -105,12 +110,17 @@ class TrainingCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            raise UserError(one_line(str(error), self._subcommand_parsers[self.request.command])) from error
+            raise self._explained(error) from error
         config = self.config[self.request.command]
         if config.data is None:
             raise UserError("no data is chosen; give --data NAME, such as --data digits, or a --config")
         config.name = config.name or self.request.default_name or (self.resumed or {}).get("name") or self._own_name()
         config.ckpt_path = str(self.checkpoint) if self.checkpoint else None
+
+    def _explained(self, error: Exception) -> UserError:
+        command = self.request.command
+        options = self._subcommand_parsers[command].get_defaults(skip_validation=True).keys()
+        return UserError(one_line(str(error), command, [*options, "print_config", "help-all"]))
 
     def _own_name(self) -> str:
         config = self.config[self.request.command]
@@ -129,7 +139,7 @@ class TrainingCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, ValueError, TypeError, OSError) as error:
-            raise UserError(" ".join(str(error).split())) from error
+            raise self._explained(error) from error
 
     def _plain(self) -> dict[str, Any]:
         """The whole configuration in plain values."""
@@ -144,8 +154,7 @@ class TrainingCLI(LightningCLI):
         if settings.fast_dev_run:
             return super().instantiate_trainer(**options)
         # Only the first rank has a directory; Lightning tells the others where checkpoints go.
-        is_first = getattr(rank_zero_only, "rank", 0) == 0
-        if is_first:
+        if is_first_rank():
             self.reserved.directory = self._allocate()
             self._save_config(self.reserved.directory)
         folder = self.reserved.directory or Path(settings.default_root_dir or ".")
@@ -203,7 +212,7 @@ class TrainingCLI(LightningCLI):
         return own + theirs
 
     def _wandb(self, mode: Literal["offline", "online"], folder: Path) -> list[Logger]:
-        if rank_zero_only.rank != 0:  # one W&B run a job
+        if not is_first_rank():  # one W&B run a job
             return []
         import wandb
 
@@ -217,7 +226,7 @@ class TrainingCLI(LightningCLI):
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except Exception as error:  # no tracker is worth a fit
-            rank_zero_warn(f"Weights & Biases is off in this run: {' '.join(str(error).split())}")
+            warnings.warn(f"Weights & Biases is off in this run: {' '.join(str(error).split())}", stacklevel=2)
             return []
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
@@ -241,7 +250,7 @@ class TrainingCLI(LightningCLI):
                 print(f"  {key}: {before.get(key)} -> {now.get(key)}")
 
     def after_fit(self) -> None:
-        if self._get(self.config, "test_at_end") and not self.trainer.fast_dev_run:
+        if self._get(self.config, "test_at_end") and not self._get(self.config, "trainer").fast_dev_run:
             best = self._best_checkpoint()
             self.trainer.test(self.model, self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
         self._tell_fit()
@@ -277,7 +286,12 @@ class TrainingCLI(LightningCLI):
     @rank_zero_only
     def _tell_evaluation(self) -> None:
         metrics = {key: value.item() for key, value in self.trainer.callback_metrics.items() if "/" in key}
-        print("  ".join(f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f} %" for key, value in metrics.items()))
+        print(
+            "  ".join(
+                f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f} %"
+                for key, value in metrics.items()
+            )
+        )
         print(f"results: {self.reserved.directory}")
 
     def before_predict(self) -> None:
@@ -304,7 +318,7 @@ def run(request: Request) -> int:
     try:
         TrainingCLI(request, resumed, checkpoint, reserved)
     except Interrupted as stopped:
-        if rank_zero_only.rank == 0:
+        if is_first_rank():
             print(f"stopped by {stopped}; go on with\n  convkit fit --ckpt_path {stopped.checkpoint}")
             return 128 + stopped.signum
         return 0  # Lightning kills the first rank when another ends with an error
@@ -335,8 +349,14 @@ def _resumed(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
     return checkpoint.resolve() if checkpoint.is_symlink() else checkpoint, config
 
 
+def is_first_rank() -> bool:
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     """A nested configuration with dotted keys."""
     if not isinstance(config, dict) or not config:
         return {prefix: config}
-    return {key: leaf for name, value in config.items() for key, leaf in flat(value, f"{prefix}.{name}".lstrip(".")).items()}
+    return {
+        key: leaf for name, value in config.items() for key, leaf in flat(value, f"{prefix}.{name}".lstrip(".")).items()
+    }

@@ -27,7 +27,7 @@ Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Not
   --test_at_end true        test the best checkpoint when training ends
   --print_config            what would be used, as YAML; trains nothing
 
-Any option of a plugin or of Lightning's Trainer has its dotted name: --data.batch_size 64, --trainer.precision bf16-mixed
+Any option of a plugin or of Lightning's Trainer has its dotted name: --data.batch_size 64, --trainer.devices 2
 
   convkit fit --data.help {dataset}      the options of a dataset (--model.architecture.help, --model.schedule.help)
   convkit fit --help-all            every option there is

@@ -26,7 +26,9 @@ class Arrays(InMemoryData):
         std: standard deviation per channel, likewise.
     """
 
-    def __init__(self, path: str, mean: list[float] | None = None, std: list[float] | None = None, **options: Any) -> None:
+    def __init__(
+        self, path: str, mean: list[float] | None = None, std: list[float] | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.path = Path(path).expanduser()
         # The headers alone: the network needs the shapes long before it needs the images.

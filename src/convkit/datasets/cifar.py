@@ -23,7 +23,7 @@ class Cifar10(InMemoryData):
     source: ClassVar[Any] = datasets.CIFAR10
     num_classes = 10
     image_shape = (3, 32, 32)
-    class_names: ClassVar[list[str]] = [
+    class_names: list[str] = [
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
     ]  # fmt: skip
     mean = (0.4914, 0.4822, 0.4465)
@@ -77,7 +77,7 @@ class Cifar100(Cifar10):
 
     source = datasets.CIFAR100
     num_classes = 100
-    class_names: ClassVar[list[str]] = [
+    class_names: list[str] = [
         "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
         "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
         "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",

@@ -1,6 +1,6 @@
 """Handwritten digits that need no network: 1,797 scans of 8×8 pixels, bundled with scikit-learn (UCI, Alpaydin 1998)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ class Digits(InMemoryData):
     """
 
     num_classes = 10
-    class_names: ClassVar[list[str]] = [str(digit) for digit in range(10)]
+    class_names: list[str] = [str(digit) for digit in range(10)]
 
     def __init__(self, size: int = 32, **options: Any) -> None:
         super().__init__(**options)

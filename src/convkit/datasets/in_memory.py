@@ -83,7 +83,11 @@ class InMemoryData(ImageData):
             raise UserError(f"{len(images)} {split} images cannot be divided among {ranks} ranks")
         order = Order(len(images), self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks)
         return Batches(
-            Split(images.to(device), targets.to(device)), order, self.mean, self.std, self.augment if train else Augment()
+            Split(images.to(device), targets.to(device)),
+            order,
+            self.mean,
+            self.std,
+            self.augment if train else Augment(),
         )
 
     def train_dataloader(self) -> "Batches":
@@ -167,7 +171,7 @@ def measure(images: Tensor, chunk: int = 4096) -> tuple[tuple[float, ...], tuple
     """Mean and standard deviation per channel of N×C×H×W uint8 images, of values from 0 to 1."""
     total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
-    for part in images.split(chunk):
+    for part in torch.split(images, chunk):
         values = part.to(torch.float64).div_(255)
         total += values.sum((0, 2, 3))
         squares += values.square_().sum((0, 2, 3))

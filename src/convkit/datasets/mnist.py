@@ -29,7 +29,7 @@ class Mnist(InMemoryData):
     source: ClassVar[Any] = datasets.MNIST
     num_classes = 10
     image_shape = (1, 28, 28)
-    class_names: ClassVar[list[str]] = [str(digit) for digit in range(10)]
+    class_names: list[str] = [str(digit) for digit in range(10)]
     mean = (0.1307,)
     std = (0.3081,)
 
@@ -39,7 +39,7 @@ class Mnist(InMemoryData):
 
     @property
     def folder(self) -> Path:
-        return Path(self.root).expanduser() / self.source.__name__ / "raw"
+        return Path(self.root).expanduser() / str(self.source.__name__) / "raw"
 
     def prepare_data(self) -> None:
         if not all(_present(self.folder / name) for names in _FILES.values() for name in names):
@@ -62,7 +62,7 @@ class FashionMnist(Mnist):
     """
 
     source = datasets.FashionMNIST
-    class_names: ClassVar[list[str]] = list(datasets.FashionMNIST.classes)
+    class_names: list[str] = list(datasets.FashionMNIST.classes)
     mean = (0.2860,)
     std = (0.3530,)
 

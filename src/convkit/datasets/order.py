@@ -12,9 +12,7 @@ class Order:
     ``RandomState`` is numpy's frozen generator: the order stays the same under newer versions.
     """
 
-    def __init__(
-        self, count: int, batch_size: int, *, seed: int, shuffle: bool, rank: int = 0, ranks: int = 1
-    ) -> None:
+    def __init__(self, count: int, batch_size: int, *, seed: int, shuffle: bool, rank: int = 0, ranks: int = 1) -> None:
         self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
         self.rank, self.ranks = rank, ranks
         self.epoch = 0

@@ -1,4 +1,4 @@
-"""The VGG recipe (Simonyan & Zisserman 2015, §3.1): divide the rate when validation stops improving, thrice, then stop."""
+"""The VGG recipe (Simonyan & Zisserman 2015, §3.1): divide the rate when validation stalls, thrice, then stop."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class PlateauRate(ReduceLROnPlateau):
         self.finished = False
         self.said = ""
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         value = float(metrics)
         rates = [group["lr"] for group in self.optimizer.param_groups]
         self.said = ""
@@ -78,9 +78,7 @@ class Plateau(Schedule):
         self.monitor = monitor
 
     def optimizers(self, net: ConvNet, trainer: Trainer) -> OptimizerLRScheduler:
-        optimizer = SGD(
-            self.param_groups(net), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        optimizer = SGD(self.param_groups(net), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
         rate = PlateauRate(
             optimizer,
             self.monitor,
