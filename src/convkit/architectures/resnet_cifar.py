@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from convkit.convnet import ConvNet
 
 WIDTHS = (16, 32, 64)
+Shortcut = Literal["identity", "projection"]
 
 
 class ResNetCifar(ConvNet):
@@ -36,7 +37,7 @@ class ResNetCifar(ConvNet):
         num_classes: int,
         image_shape: tuple[int, int, int],
         depth: int = 20,
-        shortcut: Literal["identity", "projection"] = "identity",
+        shortcut: Shortcut = "identity",
         residual: bool = True,
     ) -> None:
         super().__init__()
@@ -51,16 +52,12 @@ class ResNetCifar(ConvNet):
         self.conv1 = nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.relu = nn.ReLU(inplace=True)
-        maps = WIDTHS[0]
-        for index, width_ in enumerate(WIDTHS, start=1):
-            units: list[nn.Module] = []
-            for unit in range((depth - 2) // 6):
-                stride = 2 if unit == 0 and index > 1 else 1
-                units.append(BasicUnit(maps, width_, stride, shortcut if residual else None))
-                maps = width_
-            self.add_module(f"layer{index}", nn.Sequential(*units))
+        count, around = (depth - 2) // 6, shortcut if residual else None
+        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], 1, count, around)
+        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], 2, count, around)
+        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], 2, count, around)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(maps, num_classes)
+        self.fc = nn.Linear(WIDTHS[2], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # §4.2 refers to He 2015
@@ -76,15 +73,20 @@ class ResNetCifar(ConvNet):
         return "fc." + key.removeprefix("linear.") if key.startswith("linear.") else key
 
 
+def _stage(maps_in: int, maps: int, stride: int, count: int, shortcut: Shortcut | None) -> nn.Sequential:
+    """``count`` units; the first one changes maps and size."""
+    units = [BasicUnit(maps_in, maps, stride, shortcut)]
+    units += [BasicUnit(maps, maps, 1, shortcut) for _ in range(count - 1)]
+    return nn.Sequential(*units)
+
+
 class BasicUnit(nn.Module):
     """Two 3×3 convolutions with batch norm, and the shortcut around them (He et al. 2016, Fig. 2).
 
     ``shortcut=None`` leaves the plain net's two layers.
     """
 
-    def __init__(
-        self, maps_in: int, maps: int, stride: int, shortcut: Literal["identity", "projection"] | None
-    ) -> None:
+    def __init__(self, maps_in: int, maps: int, stride: int, shortcut: Shortcut | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(maps_in, maps, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps)

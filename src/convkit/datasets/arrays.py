@@ -65,7 +65,8 @@ class Arrays(InMemoryData):
             raise UserError(f"{self.path}: y_{part} holds {targets.dtype}, wanted class indices")
         if len(targets) and not 0 <= targets.min() <= targets.max() < self.num_classes:
             raise UserError(
-                f"{self.path}: y_{part} has labels from {targets.min()} to {targets.max()} for {self.num_classes} classes"
+                f"{self.path}: the labels in y_{part} go from {targets.min()} to {targets.max()}, "
+                f"the classes from 0 to {self.num_classes - 1}"
             )
         channels_last = images[..., None] if images.ndim == 3 else images
         return Split(

@@ -59,7 +59,8 @@ class Cifar10(InMemoryData):
         except Exception as error:  # the files are pickles: a damaged one raises anything
             reason = " ".join(str(error).split())
             raise UserError(
-                f"{self.source.__name__} under {self.root!r} cannot be read: {reason}; delete it to have it downloaded again"
+                f"{self.source.__name__} under {self.root!r} cannot be read: {reason}; "
+                "delete it to have it downloaded again"
             ) from error
         train, test = (
             Split(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets))

@@ -1,4 +1,4 @@
-"""Handwritten digits that need no network: 1,797 scans of 8×8 pixels, bundled with scikit-learn (UCI, Alpaydin 1998)."""
+"""Handwritten digits that need no network: 1,797 scans of 8×8, bundled with scikit-learn (UCI, Alpaydin 1998)."""
 
 from typing import Any
 

@@ -158,7 +158,7 @@ class Batches:
 
 
 def stratified(targets: np.ndarray[Any, np.dtype[np.int64]], fraction: float, seed: int) -> Tensor:
-    """Which of N images are held out: ``fraction`` of each class to the nearest image, drawn by ``seed``. N booleans."""
+    """Which of N images are held out, as N booleans: ``fraction`` of each class to the nearest image, by ``seed``."""
     random = np.random.RandomState(seed)
     held_out = np.zeros(len(targets), dtype=bool)
     for target in np.unique(targets):

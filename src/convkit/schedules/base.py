@@ -26,7 +26,7 @@ class Schedule(ABC):
         """What Lightning's ``configure_optimizers`` returns."""
 
     def param_groups(self, net: ConvNet) -> list[dict[str, Any]]:
-        """Groups for the optimizer, each with a ``name`` (its rate is logged as ``lr/<name>``); all made at the start."""
+        """Groups for the optimizer, made at the start, each with a ``name``: its rate is logged as ``lr/<name>``."""
         return [{"name": "all", "params": list(net.parameters())}]
 
     def losses(self, outputs: Outputs, targets: Tensor) -> dict[str, Tensor]:
