@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from convkit.datasets.base import ImageData
-from convkit.run import point_latest
+from convkit.run import Run, point_latest
 
 
 class Record(Callback):
@@ -28,6 +28,17 @@ class Record(Callback):
         self._clock = time.monotonic()
         if self.run is not None:
             point_latest(self.run)
+        if trainer.ckpt_path:
+            self._take_metrics_along(trainer, Path(trainer.ckpt_path))
+
+    def _take_metrics_along(self, trainer: Trainer, checkpoint: Path) -> None:
+        """The rows up to the checkpoint's step, from the run that it lies in: a resumed run's curves begin at zero."""
+        rows = Run(checkpoint.parent.parent).metrics
+        for row in rows:
+            step = int(row.pop("step"))
+            if step <= trainer.global_step:
+                for logger in trainer.loggers:
+                    logger.log_metrics(row, step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds = time.monotonic() - self._clock

@@ -26,15 +26,15 @@ from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
 from convkit.classifier import Classifier
 from convkit.cli.parse_errors import one_line
+from convkit.cli.resume import OWN, resume, tell_differences
+from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.cli.training import Request
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
-from convkit.run import CHECKPOINTS, CONFIG, allocate, find_checkpoint, link_data_to_model
-from convkit.weights import read_checkpoint
+from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model
+from convkit.tracking import wandb_loggers
 
 MONITOR = "val/top1_error"
-# A run's own affairs: not taken over from a checkpoint, no difference worth telling.
-OWN = ("ckpt_path", "name", "runs", "wandb", "wandb_project", "test_at_end")
 QUIET = (
     ".*is smaller than the logging interval.*",  # Classifier logs at the end of every epoch too
     ".*does not have many workers.*",
@@ -94,7 +94,8 @@ class TrainingCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         skipped = LightningCLI.subcommands()
         # Checkpoints are always loaded with weights_only=True; there is no option to choose otherwise.
-        return {command: {*skip, "weights_only"} for command, skip in skipped.items()}
+        # Without "verbose" Lightning prints no table of its own: the command's last lines have the figures.
+        return {command: {*skip, "weights_only", "verbose"} for command, skip in skipped.items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         link_data_to_model(parser)
@@ -114,6 +115,8 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.request.command]
         if config.data is None:
             raise UserError("no data is chosen; give --data NAME, such as --data digits, or a --config")
+        if self.request.command != "fit" and not self.checkpoint and not config.model.init_from:
+            raise UserError(f"{self.request.command} needs weights; give --ckpt_path RUN or --model.init_from FILE")
         config.name = config.name or self.request.default_name or (self.resumed or {}).get("name") or self._own_name()
         config.ckpt_path = str(self.checkpoint) if self.checkpoint else None
 
@@ -207,92 +210,33 @@ class TrainingCLI(LightningCLI):
         theirs = [given] if isinstance(given, Logger) else [] if given in (None, True, False) else list(given)
         mode = self._get(self.config, "wandb")
         wanted = self.request.command == "fit" and given is not False and mode != "off"
-        if wanted and not any(isinstance(one, WandbLogger) for one in theirs):
-            own += self._wandb(mode, folder)
+        if wanted and is_first_rank() and not any(isinstance(one, WandbLogger) for one in theirs):
+            own += wandb_loggers(mode, self._get(self.config, "wandb_project"), folder, self.plain)
         return own + theirs
-
-    def _wandb(self, mode: Literal["offline", "online"], folder: Path) -> list[Logger]:
-        if not is_first_rank():  # one W&B run a job
-            return []
-        import wandb
-
-        try:
-            run = wandb.init(
-                project=self._get(self.config, "wandb_project"),
-                name=f"{folder.parent.name}/{folder.name}",
-                dir=str(folder),
-                mode=mode,
-                config=self.plain,
-                settings=wandb.Settings(silent=True, console="off"),
-            )
-        except Exception as error:  # no tracker is worth a fit
-            warnings.warn(f"Weights & Biases is off in this run: {' '.join(str(error).split())}", stacklevel=2)
-            return []
-        run.define_metric("trainer/global_step")
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        return [WandbLogger(experiment=run)]
 
     # -- running ---------------------------------------------------------------------------------------------------
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        fixed = {"weights_only": True, **({"verbose": False} if subcommand in ("validate", "test") else {})}
+        return {**super()._prepare_subcommand_kwargs(subcommand), **fixed}
 
     def before_fit(self) -> None:
-        if self.checkpoint and self.resumed:
-            self._tell_differences(self.resumed)
-
-    @rank_zero_only
-    def _tell_differences(self, resumed: dict[str, Any]) -> None:
-        before, now = flat(resumed), flat(self.plain)
-        print(f"resuming from {self.checkpoint}")
-        for key in sorted(before.keys() | now.keys()):
-            if key.split(".")[0] not in OWN and before.get(key) != now.get(key):
-                print(f"  {key}: {before.get(key)} -> {now.get(key)}")
+        if self.checkpoint and self.resumed and is_first_rank():
+            tell_differences(self.checkpoint, self.resumed, self.plain)
 
     def after_fit(self) -> None:
         if self._get(self.config, "test_at_end") and not self._get(self.config, "trainer").fast_dev_run:
-            best = self._best_checkpoint()
+            best = getattr(self.trainer.checkpoint_callback, "best_model_path", None) or None
             self.trainer.test(self.model, self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
-        self._tell_fit()
-
-    def _best_checkpoint(self) -> str | None:
-        callback = self.trainer.checkpoint_callback
-        return getattr(callback, "best_model_path", None) or None
-
-    @rank_zero_only
-    def _tell_fit(self) -> None:
-        if self.reserved.directory is None:
-            return
-        parts = []
-        callback = self.trainer.checkpoint_callback
-        if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
-            epoch = read_checkpoint(callback.best_model_path)["epoch"] + 1
-            parts.append(f"{MONITOR} {callback.best_model_score.item():.2f} % (best, epoch {epoch})")
-        metrics = self.trainer.callback_metrics
-        parts += [f"{key} {metrics[key].item():.2f} %" for key in ("test/top1_error",) if key in metrics]
-        if self.reserved.record:
-            parts.append(f"trained {self.trainer.current_epoch} epochs in {self.reserved.record.seconds:.1f} s")
-        files = ", ".join(sorted(entry.name for entry in self.reserved.directory.iterdir()))
-        print(f"result: {'; '.join(parts)}")
-        print(f"run:    {self.reserved.directory} ({files})")
-        print(f"next:   convkit test --ckpt_path {self.reserved.directory}")
+        if self.reserved.directory and self.reserved.record:
+            tell_fit(self.trainer, self.reserved.directory, self.reserved.record.seconds)
 
     def after_validate(self) -> None:
-        self._tell_evaluation()
+        if self.reserved.directory:
+            tell_evaluation(self.trainer, self.reserved.directory)
 
     def after_test(self) -> None:
-        self._tell_evaluation()
-
-    @rank_zero_only
-    def _tell_evaluation(self) -> None:
-        metrics = {key: value.item() for key, value in self.trainer.callback_metrics.items() if "/" in key}
-        print(
-            "  ".join(
-                f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f} %"
-                for key, value in metrics.items()
-            )
-        )
-        print(f"results: {self.reserved.directory}")
+        self.after_validate()
 
     def before_predict(self) -> None:
         if self.trainer.world_size > 1:
@@ -302,7 +246,8 @@ class TrainingCLI(LightningCLI):
         self.trainer.predict(**options, return_predictions=False)
 
     def after_predict(self) -> None:
-        print(f"predictions: {self.reserved.directory and self.reserved.directory / 'predictions.csv'}")
+        if self.reserved.directory:
+            print(f"predictions: {self.reserved.directory / 'predictions.csv'}")
 
 
 def run(request: Request) -> int:
@@ -313,7 +258,7 @@ def run(request: Request) -> int:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in QUIET:
         warnings.filterwarnings("ignore", message)
-    checkpoint, resumed = _resumed(request)
+    checkpoint, resumed = resume(request)
     reserved = Reserved()
     try:
         TrainingCLI(request, resumed, checkpoint, reserved)
@@ -331,32 +276,5 @@ def run(request: Request) -> int:
     return 0
 
 
-def _resumed(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
-    """The checkpoint that ``--ckpt_path`` names, and the configuration in it."""
-    asked = request.value("ckpt_path")
-    request.words = [word for word in request.words if not word.startswith("--ckpt_path=")]
-    for config in request.configs:
-        config.pop("ckpt_path", None)
-    if not asked:
-        return None, None
-    name = request.value("name") or request.default_name
-    prefer = "last" if request.command == "fit" else "best"
-    checkpoint = find_checkpoint(str(asked), request.value("runs") or "runs", name, prefer)
-    contents = read_checkpoint(checkpoint)
-    if "state_dict" not in contents or "loops" not in contents:
-        raise UserError(f"{checkpoint} is not a checkpoint of a fit; start from weights with --model.init_from")
-    config = contents.get("convkit", {}).get("config")
-    return checkpoint.resolve() if checkpoint.is_symlink() else checkpoint, config
-
-
 def is_first_rank() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested configuration with dotted keys."""
-    if not isinstance(config, dict) or not config:
-        return {prefix: config}
-    return {
-        key: leaf for name, value in config.items() for key, leaf in flat(value, f"{prefix}.{name}".lstrip(".")).items()
-    }
