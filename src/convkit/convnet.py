@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ class ConvNet(nn.Module):
 
     ``stages`` maps the paper's name of a layer (``conv1`` … ``conv5``, ``fc6``, ``head``) to its module path, in
     forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
+    ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None.
     """
 
     stages: Mapping[str, str]
+    aux_heads: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor | Outputs: ...
@@ -29,6 +32,12 @@ class ConvNet(nn.Module):
     def rename_key(self, key: str) -> str:
         """The name that a key of a published ``state_dict`` has here. Override where the publishers' differ."""
         return key
+
+    def drop_aux(self) -> None:
+        """Remove the auxiliary heads: they serve training alone."""
+        for attribute in self.aux_heads.values():
+            setattr(self, attribute, None)
+        self.aux_heads = {}
 
     def stage(self, name: str) -> nn.Module:
         """The module of a stage.
