@@ -33,7 +33,7 @@ class Order:
         return np.random.RandomState([self.seed, self.epoch]).permutation(self.count)
 
     def bounds(self, batch: int) -> tuple[int, int]:
-        """First and last-but-one position of a batch in :meth:`indices`, over all ranks."""
+        """First position of a batch and the first after it in :meth:`indices`, over all ranks."""
         return batch * self.batch_size, self.count if batch == self.batches - 1 else (batch + 1) * self.batch_size
 
     def size(self, batch: int) -> int:
