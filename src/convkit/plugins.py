@@ -89,7 +89,8 @@ def find(kind: str, name: str) -> Plugin:
     distribution, _, short = name.rpartition(":")
     candidates = names.get(short, [])
     if distribution:
-        choices = [f"{plugin.distribution}:{plugin.name}" for group in names.values() for plugin in group]
+        groups = [candidates] if candidates else names.values()
+        choices = [f"{plugin.distribution}:{plugin.name}" for group in groups for plugin in group]
         candidates = [plugin for plugin in candidates if normalized(plugin.distribution) == normalized(distribution)]
     else:
         choices = list(names)

@@ -1,6 +1,7 @@
 """Weights from a file into a network: whose keys, which layers, and what does not fit."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: there is no such file, it is not a checkpoint, or it holds more than tensors and plain values.
     """
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of a foreign pickle protocol: the error says enough
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
     except IsADirectoryError:
