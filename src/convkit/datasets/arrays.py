@@ -43,6 +43,9 @@ class Arrays(InMemoryData):
         x_shape = shapes["x_train"]
         if len(x_shape) not in (3, 4):
             raise UserError(f"{path}: x_train is N×H×W or N×H×W×C, not {'×'.join(map(str, x_shape))}")
+        for key in ("x_train", "x_test"):
+            if shapes[key] and not shapes[key][0]:
+                raise UserError(f"{path}: {key} holds no images")
         self.image_shape = (x_shape[3] if len(x_shape) == 4 else 1, x_shape[1], x_shape[2])
         if shapes["x_test"][1:] != x_shape[1:]:
             raise UserError(f"{path}: x_test has images of {shapes['x_test'][1:]}, x_train of {x_shape[1:]}")

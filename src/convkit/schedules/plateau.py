@@ -1,5 +1,6 @@
 """The VGG recipe (Simonyan & Zisserman 2015, §3.1): divide the rate when validation stalls, thrice, then stop."""
 
+import sys
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -108,4 +109,7 @@ class Plateau(Schedule):
             threshold=self.threshold,
             threshold_mode="abs",
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "monitor": self.monitor}}
+        # Validation steps it. Lightning would look for the monitor after every epoch, and fail where there was none
+        # (lightning#10496): it is told never to.
+        policy = {"scheduler": rate, "monitor": self.monitor, "frequency": sys.maxsize}
+        return {"optimizer": optimizer, "lr_scheduler": policy}  # type: ignore[return-value]
