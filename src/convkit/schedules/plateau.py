@@ -111,5 +111,7 @@ class Plateau(Schedule):
         )
         # Validation steps it. Lightning would look for the monitor after every epoch, and fail where there was none
         # (lightning#10496): it is told never to.
-        policy = {"scheduler": rate, "monitor": self.monitor, "frequency": sys.maxsize}
-        return {"optimizer": optimizer, "lr_scheduler": policy}  # type: ignore[return-value]
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": rate, "monitor": self.monitor, "frequency": sys.maxsize},
+        }
