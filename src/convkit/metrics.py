@@ -65,7 +65,7 @@ class RunningMeans:
         return {"sums": {name: total.clone() for name, total in self._sums.items()}, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._sums = {name: total.to(device, copy=True) for name, total in state["sums"].items()}
         self.count = state["count"]
 
 

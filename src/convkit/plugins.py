@@ -4,11 +4,12 @@ A plugin is an entry point in one of four groups. Its value, ``module:attr``, *i
 config can be replaced by its path before anything is imported.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from convkit.errors import UserError, did_you_mean
@@ -46,22 +47,27 @@ class Plugin:
 @cache
 def installed() -> tuple[Plugin, ...]:
     """Every plugin of every kind, sorted by kind and name; imports none of them."""
-    found = []
-    for kind, group in GROUPS.items():
-        for entry in entry_points(group=group):
-            distribution = entry.dist
-            found.append(
-                Plugin(
-                    kind,
-                    entry.name,
-                    distribution.name if distribution else "?",
-                    distribution.version if distribution else "?",
-                    # An extra in brackets is not part of the path.
-                    entry.value.partition("[")[0].replace(" ", ""),
-                )
-            )
+    everything = entry_points()  # one walk over the distributions for all groups
+    found = [
+        # An extra in brackets is not part of the path.
+        Plugin(kind, entry.name, *_origin(entry), entry.value.partition("[")[0].replace(" ", ""))
+        for kind, group in GROUPS.items()
+        for entry in everything.select(group=group)
+    ]
     kinds = list(GROUPS)
     return tuple(sorted(found, key=lambda plugin: (kinds.index(plugin.kind), plugin.name, plugin.distribution)))
+
+
+def _origin(entry: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution; question marks where what is installed lacks its metadata."""
+    metadata: Mapping[str, str] = entry.dist.metadata if entry.dist else {}  # type: ignore[assignment]
+    # Half an uninstallation is no reason for the other plugins to fail.
+    return metadata.get("Name") or "?", metadata.get("Version") or "?"
+
+
+def normalized(distribution: str) -> str:
+    """The one spelling under which names of distributions are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def named(kind: str, plugins: Iterable[Plugin] | None = None) -> dict[str, list[Plugin]]:
@@ -83,8 +89,9 @@ def find(kind: str, name: str) -> Plugin:
     distribution, _, short = name.rpartition(":")
     candidates = names.get(short, [])
     if distribution:
-        choices = [f"{plugin.distribution}:{plugin.name}" for group in names.values() for plugin in group]
-        candidates = [plugin for plugin in candidates if plugin.distribution == distribution]
+        groups = [candidates] if candidates else names.values()
+        choices = [f"{plugin.distribution}:{plugin.name}" for group in groups for plugin in group]
+        candidates = [plugin for plugin in candidates if normalized(plugin.distribution) == normalized(distribution)]
     else:
         choices = list(names)
     if not candidates:
@@ -106,11 +113,9 @@ def load(plugin: Plugin) -> Any:
     """
     try:
         return import_path(plugin.target)
-    except Exception as error:
-        cause = " ".join(str(error).split())
-        raise UserError(
-            f"{plugin} cannot be loaded: {type(error).__name__}: {cause}; repair or uninstall {plugin.distribution}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        cause = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+        raise UserError(f"{plugin} cannot be loaded: {cause}; repair or uninstall {plugin.distribution}") from error
 
 
 def import_path(target: str) -> Any:

@@ -1,6 +1,7 @@
 """Weights from a file into a network: whose keys, which layers, and what does not fit."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: there is no such file, it is not a checkpoint, or it holds more than tensors and plain values.
     """
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of a foreign pickle protocol: the error says enough
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
     except IsADirectoryError:
@@ -32,8 +34,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of tensors and plain values, and nothing else is loaded; "
             "save a state_dict instead of a whole object"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a damaged pickle raises anything
+        reason = " ".join(str(error).split()[:30]) or type(error).__name__
+        raise UserError(f"{path} is not a readable checkpoint: {reason}") from error
     if not isinstance(contents, dict):
         raise UserError(f"{path} holds a {type(contents).__name__}, not a state_dict")
     return contents
@@ -45,13 +48,18 @@ def state_dict_of(contents: Mapping[str, Any], net: ConvNet) -> dict[str, Tensor
     Takes a plain ``state_dict``, a training script's ``{"state_dict": …}`` and a Lightning checkpoint.
     """
     tensors = contents.get("state_dict", contents)
+    if not isinstance(tensors, Mapping):
+        return {}
+    own = net.state_dict().keys()
     found = {}
     for key, value in tensors.items():
         if not isinstance(value, Tensor):
             continue
-        while key.startswith(WRAPPERS):
-            key = key[key.index(".") + 1 :]
-        found[net.rename_key(key)] = value
+        name = str(key)
+        # A network may have a part called "model" or "net" itself: its own names stay whole.
+        while name.startswith(WRAPPERS) and net.rename_key(name) not in own:
+            name = name[name.index(".") + 1 :]
+        found[net.rename_key(name)] = value
     return found
 
 

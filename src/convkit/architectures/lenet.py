@@ -1,15 +1,17 @@
 """LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", §II.B)."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor, nn
 
 from convkit.convnet import ConvNet
+from convkit.errors import did_you_mean
+from convkit.sizes import output_shape
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 _POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
-SMALLEST = 12  # 5×5, halved, 5×5: one pixel before the second pooling would be none after it
 
 
 class LeNet(ConvNet):
@@ -20,16 +22,16 @@ class LeNet(ConvNet):
 
     Args:
         num_classes: K.
-        image_shape: C, H, W; 32×32 in the paper, 12×12 at least.
+        image_shape: C, H, W; 32×32 in the paper, 16×16 at least.
         activation: ``relu``, or ``tanh`` as in the paper (without its scaling).
         pooling: ``max``, or ``average`` as in the paper.
     """
 
     stages: Mapping[str, str] = {
-        "conv1": "conv1",
-        "conv3": "conv3",
-        "fc5": "fc5",
-        "fc6": "fc6",
+        "conv1": "act1",
+        "conv3": "act3",
+        "fc5": "act5",
+        "fc6": "act6",
         "head": "fc7",
     }
 
@@ -41,21 +43,19 @@ class LeNet(ConvNet):
         pooling: Literal["max", "average"] = "max",
     ) -> None:
         super().__init__()
-        channels, height, width = image_shape
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"LeNet: conv3 has nothing to see in a {height}×{width} image; {SMALLEST}×{SMALLEST} is the smallest"
-            )
+        for option, value, known in (("activation", activation, _ACTIVATIONS), ("pooling", pooling, _POOLINGS)):
+            if value not in known:
+                raise ValueError(f"lenet: there is no {option} {value!r}{did_you_mean(value, known)}")
         act, pool = _ACTIVATIONS[activation], _POOLINGS[pooling]
-        rows, columns = (((size - 4) // 2 - 4) // 2 for size in (height, width))
-        self.conv1 = nn.Conv2d(channels, 6, 5)
+        self.conv1 = nn.Conv2d(image_shape[0], 6, 5)
         self.act1 = act()
         self.pool2 = pool(2)
         self.conv3 = nn.Conv2d(6, 16, 5)
         self.act3 = act()
         self.pool4 = pool(2)
         self.flatten = nn.Flatten()
-        self.fc5 = nn.Linear(16 * rows * columns, 120)  # C5 of the paper: a convolution whose output is 1×1
+        (features,) = output_shape(nn.Sequential(OrderedDict(self.named_children())), image_shape, "lenet")
+        self.fc5 = nn.Linear(features, 120)  # C5 of the paper: a convolution whose output is 1×1
         self.act5 = act()
         self.fc6 = nn.Linear(120, 84)
         self.act6 = act()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
 from convkit.datasets.download import fetched
 from convkit.datasets.in_memory import InMemoryData, Split
@@ -41,7 +42,11 @@ class Cifar10(InMemoryData):
     def load(self) -> tuple[Split, Split]:
         root = Path(self.root).expanduser()
         if self._locked_archive(root):
-            # Unpack beside nobody's files: torchvision checks the archive's MD5 before it opens it.
+            # Unpack beside nobody's files. A damaged one torchvision would download, through the link.
+            if not check_integrity(str(root / self.source.filename), self.source.tgz_md5):
+                raise UserError(
+                    f"{root / self.source.filename} is damaged: its MD5 is not the published one; replace it"
+                )
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / self.source.filename).symlink_to((root / self.source.filename).resolve())
                 fetched(self.source, folder, self.source.filename)

@@ -2,9 +2,9 @@
 
 import contextlib
 import io
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from convkit.errors import UserError
 
@@ -18,7 +18,7 @@ def fetched(source: Any, root: str, expected: str) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bar is no result
             source(str(Path(root).expanduser()), download=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError) as error:  # urllib's are OSErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{source.__name__} is not under {root!r} ({expected}) and could not be downloaded there: {reason}; "

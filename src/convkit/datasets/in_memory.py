@@ -61,6 +61,10 @@ class InMemoryData(ImageData):
         for name, split in (("training", train), ("test", test)):
             if not len(split.images):
                 raise UserError(f"{type(self).__name__} has no {name} images")
+            if len(split.images) != len(split.targets):
+                raise UserError(
+                    f"{type(self).__name__} has {len(split.images)} {name} images, but {len(split.targets)} labels"
+                )
         val = test
         if self.val_fraction:
             held_out = stratified(train.targets.numpy(), self.val_fraction, self.seed)
@@ -81,6 +85,8 @@ class InMemoryData(ImageData):
         images, targets = self.splits[split]
         if len(images) < ranks:
             raise UserError(f"{len(images)} {split} images cannot be divided among {ranks} ranks")
+        if self.batch_size < ranks:
+            raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
         order = Order(len(images), self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks)
         return Batches(
             Split(images.to(device), targets.to(device)),
@@ -111,7 +117,8 @@ class InMemoryData(ImageData):
 class Batches:
     """A loader over tensors: yields ``(images, targets)``, normalised float images on the tensors' device.
 
-    Its state is the place in the epoch, so a fit resumed in mid-epoch goes on with the very next batch.
+    Its state is the epoch and the place in it, so a fit resumed in mid-epoch goes on with the very next batch, and
+    one resumed after an epoch that was cut short (``limit_train_batches``) begins the next at its beginning.
     """
 
     def __init__(
@@ -124,7 +131,7 @@ class Batches:
         # (x / 255 - mean) / std, as one subtraction and one multiplication of the raw bytes
         self._shift = torch.tensor(mean, device=device).mul(255)[:, None, None]
         self._scale = torch.tensor(std, device=device).mul(255).reciprocal()[:, None, None]
-        self._resume_at = 0
+        self._resume_at = (0, 0)  # an epoch, and the batch to begin it with
         self._next = 0
 
     def __len__(self) -> int:
@@ -132,9 +139,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator runs from its first next() on, when Lightning has set the epoch.
-        start, self._resume_at = self._resume_at, 0
+        epoch, start = self._resume_at
+        self._resume_at = (0, 0)
         indices = self.sampler.indices()
-        for batch in range(start, len(self)):
+        for batch in range(start if epoch == self.sampler.epoch else 0, len(self)):
             self._next = batch + 1
             yield self._batch(indices, batch)
 
@@ -151,10 +159,11 @@ class Batches:
         return images.to(torch.float32).sub_(self._shift).mul_(self._scale), targets
 
     def state_dict(self) -> dict[str, int]:
-        return {"next_batch": self._next % len(self)}
+        return {"epoch": self.sampler.epoch, "next_batch": self._next % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._resume_at = self._next = state["next_batch"] % len(self)
+        self._next = state["next_batch"] % len(self)
+        self._resume_at = (state["epoch"], self._next)
 
 
 def stratified(targets: np.ndarray[Any, np.dtype[np.int64]], fraction: float, seed: int) -> Tensor:

@@ -1,6 +1,7 @@
 """MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 grey images of 28×28."""
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,10 +81,10 @@ def _read(path: Path) -> Tensor:
     try:
         with gzip.open(found) if found.suffix == ".gz" else found.open("rb") as file:
             header = file.read(4)
-            if header[:3] != b"\0\0\x08":
+            if len(header) < 4 or header[:3] != b"\0\0\x08":
                 raise UserError(f"{found} is not an IDX file of bytes; delete it to have it downloaded again")
             shape = np.frombuffer(file.read(4 * header[3]), dtype=">i4")
             values = np.frombuffer(bytearray(file.read()), dtype=np.uint8)
         return torch.from_numpy(values.reshape(shape))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{found} cannot be read ({error}); delete it to have it downloaded again") from error

@@ -3,12 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+SMALLEST_REST = 8  # images: two for each of four ranks
+
 
 class Order:
     """Batches of indices over ``count`` images; each image in exactly one batch of one rank in every epoch.
 
     A batch is divided among the ranks, so ``batch_size`` counts the images of one step over all of them. A rest too
-    small to give each rank two images (batch norm cannot train on one) joins the batch before it.
+    small to give each rank two images (batch norm cannot train on one) joins the batch before it; so does one below
+    ``SMALLEST_REST``, so that up to four ranks make the same steps as one.
     ``RandomState`` is numpy's frozen generator: the order stays the same under newer versions.
     """
 
@@ -17,7 +20,7 @@ class Order:
         self.rank, self.ranks = rank, ranks
         self.epoch = 0
         full, rest = divmod(count, batch_size)
-        self.batches = full + (rest >= 2 * ranks) if full else 1
+        self.batches = full + (rest >= max(SMALLEST_REST, 2 * ranks)) if full else 1
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before every training epoch."""
@@ -33,7 +36,7 @@ class Order:
         return np.random.RandomState([self.seed, self.epoch]).permutation(self.count)
 
     def bounds(self, batch: int) -> tuple[int, int]:
-        """First and last-but-one position of a batch in :meth:`indices`, over all ranks."""
+        """First position of a batch and the first after it in :meth:`indices`, over all ranks."""
         return batch * self.batch_size, self.count if batch == self.batches - 1 else (batch + 1) * self.batch_size
 
     def size(self, batch: int) -> int:
