@@ -17,6 +17,14 @@ class Interrupted(Exception):  # noqa: N818 - no error
         self.signum, self.checkpoint, self.step = signum, checkpoint, step
 
 
+class StoppedAtOnce(BaseException):
+    """A second signal. No KeyboardInterrupt: Lightning would end the process with status 1."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"{signal.Signals(signum).name}, twice: nothing more was saved")
+        self.signum = signum
+
+
 class Interruption(Callback):
     """Notes a signal, and acts on it when the step at hand is done. A second one stops at once, saving nothing.
 
@@ -28,13 +36,18 @@ class Interruption(Callback):
         self._received = 0
         self._previous: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on: Lightning has installed its own handlers by now."""
+        if self._previous:
+            return
         for signum in (signal.SIGINT, signal.SIGTERM):
             self._previous[signum] = signal.signal(signum, self._note)
 
+    on_train_start = on_sanity_check_start  # a resumed fit has no sanity check
+
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self._received:
-            raise KeyboardInterrupt
+            raise StoppedAtOnce(signum)
         self._received = signum
         print("\nfinishing this step, then saving; once more stops at once", file=sys.stderr, flush=True)
 
