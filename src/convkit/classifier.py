@@ -80,11 +80,13 @@ class Classifier(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Straight to the loggers: self.log in every step costs more than a small network's own step.
-        step, every = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if step % every == 0 and step > self._logged_at:
+        if self.global_step > self._logged_at and self._logs_now():
             self._log_step()
         if self.trainer.is_last_batch:
             self._end_epoch()
+
+    def _logs_now(self) -> bool:
+        return bool(self.global_step % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self) -> None:
         self._end_epoch()  # where max_steps or an interruption ended it before its last batch
@@ -164,6 +166,8 @@ class Classifier(LightningModule):
             config.frequency = sys.maxsize
             if not self.trainer.enable_validation:
                 raise UserError(f"the schedule watches {config.monitor!r}, and there is no validation")
+        if self._since_log.count and self._logs_now():  # a signal ended the fit before this row was written
+            self._log_step()
 
     def _plateaus(self) -> list[LRSchedulerConfig]:
         return [each for each in self.trainer.lr_scheduler_configs if isinstance(each.scheduler, ReduceLROnPlateau)]

@@ -64,8 +64,9 @@ class TrainingCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         skipped = LightningCLI.subcommands()
         # Checkpoints are always loaded with weights_only=True; there is no option to choose otherwise.
-        # Without "verbose" Lightning prints no table of its own: the command's last lines have the figures.
-        return {command: {*skip, "weights_only", "verbose"} for command, skip in skipped.items()}
+        # Without "verbose" Lightning prints no table of its own: the command's last lines have the figures. Without
+        # "return_predictions" it keeps none: the file has them.
+        return {command: {*skip, "weights_only", "verbose", "return_predictions"} for command, skip in skipped.items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         link_data_to_model(parser)
@@ -190,8 +191,12 @@ class TrainingCLI(LightningCLI):
     # -- running ---------------------------------------------------------------------------------------------------
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        fixed = {"weights_only": True, **({"verbose": False} if subcommand in ("validate", "test") else {})}
-        return {**super()._prepare_subcommand_kwargs(subcommand), **fixed}
+        own: dict[str, Any] = {"weights_only": True}
+        if subcommand in ("validate", "test"):
+            own["verbose"] = False
+        elif subcommand == "predict":
+            own["return_predictions"] = False
+        return {**super()._prepare_subcommand_kwargs(subcommand), **own}
 
     def before_fit(self) -> None:
         if is_first_rank():
@@ -221,9 +226,6 @@ class TrainingCLI(LightningCLI):
     def before_predict(self) -> None:
         if self.trainer.world_size > 1:
             raise UserError("predict writes one file in the images' order; run it with --trainer.devices 1")
-
-    def predict(self, **options: Any) -> None:
-        self.trainer.predict(**options, return_predictions=False)
 
     def after_predict(self) -> None:
         if self.reserved.directory:
