@@ -125,7 +125,7 @@ def build(config: dict[str, Any]) -> tuple[Classifier, ImageData]:
         parsed = parser.parse_object({"model": model, "data": config["data"]})
     except ArgumentError as error:
         raise UserError(f"the run's configuration cannot be read: {' '.join(str(error).split())}") from error
-    built = parser.instantiate_classes(parsed)
+    built = parser.instantiate(parsed)
     return built.model, built.data
 
 

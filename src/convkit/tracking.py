@@ -13,7 +13,7 @@ def wandb_run(mode: Literal["offline", "online"], project: str, folder: Path, co
         run = wandb.init(
             project=project,
             name=f"{folder.parent.name}/{folder.name}",
-            dir=str(folder),
+            dir=str(folder.resolve()),  # its writer is a process of its own, with a working directory of its own
             mode=mode,
             config=config,
             reinit="create_new",  # two fits in one process are two runs

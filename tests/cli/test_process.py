@@ -5,14 +5,17 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 import torch
 
+from convkit import plugins
 from convkit.run import Run
 
 FIT = ["fit", "--config", "quickstart", "--data.size=16", "--data.batch_size=128", "--wandb=off"]
@@ -77,20 +80,21 @@ def test_a_mistake_on_two_ranks_is_one_line(process, option: str, message: str) 
     running = process(*FIT[:3], *TWO, "--wandb=off", *(["--data=mnist"] if "root" in option else []), option)
     _, err = running.communicate(timeout=300)
     assert running.returncode == 2
-    assert [line for line in err.splitlines() if message in line] == [err.splitlines()[-1]]
-    assert err.count("convkit: error: ") == 1
-    assert "Traceback" not in err
+    assert err.startswith("convkit: error: ")
+    assert err.count("\n") == 1
+    assert message in err
     assert not Path("runs").exists()
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (40, 160))
     running = subprocess.Popen(
         [sys.executable, "-m", "convkit.cli.front", *FIT, "--trainer.max_epochs=2", "--test_at_end=false"],
         stdin=follower,
         stdout=follower,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "160"},
+        env={**os.environ, "TERM": "xterm"},
     )
     os.close(follower)
     screen = b""
@@ -179,10 +183,6 @@ def test_a_strangers_plugin_is_listed_and_trained(process, stranger: Path) -> No
 def test_a_broken_plugin_breaks_only_its_own_choice(
     convkit, fit, stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
-    from convkit import plugins
-
     broken = tmp_path / "broken"
     shutil.copytree(stranger, broken, ignore=shutil.ignore_patterns("__pycache__"))
     (broken / "convkit_tiny.py").write_text("class Tiny(:\n")

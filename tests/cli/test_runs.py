@@ -1,6 +1,7 @@
 """What a fit leaves, and that it is enough to evaluate, to replay and to build the model again."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,6 @@ def test_metrics_have_the_names_of_the_design(trained: Path) -> None:
 
 def test_predictions_confusion_and_metrics_agree(trained: Path, convkit) -> None:
     runs = Path("copy")
-    import shutil
-
     shutil.copytree(trained, runs / "x" / "1")
     status, out, err = convkit("predict", "--ckpt_path", runs / "x" / "1")
     assert (status, err) == (0, "")

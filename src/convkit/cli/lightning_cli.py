@@ -8,7 +8,6 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -25,6 +24,7 @@ from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
 from convkit.cli.parse_errors import one_line
 from convkit.cli.quiet import quiet
+from convkit.cli.ranks import end_others, is_first_rank
 from convkit.cli.reserved import Reserved
 from convkit.cli.resume import OWN, resume, tell_differences
 from convkit.cli.summary import tell_evaluation, tell_fit
@@ -128,7 +128,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
         if settings.fast_dev_run:
-            return super().instantiate_trainer(**options)
+            return self._remembered(super().instantiate_trainer(**options))
         # Only the first rank has a directory; Lightning tells the others where checkpoints go.
         if is_first_rank():
             self.reserved.directory = self._allocate()
@@ -139,7 +139,11 @@ class TrainingCLI(LightningCLI):
         given = settings.callbacks
         callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
         options["callbacks"] = [*callbacks, *self._callbacks(settings, callbacks, folder)]
-        return super().instantiate_trainer(**options)
+        return self._remembered(super().instantiate_trainer(**options))
+
+    def _remembered(self, trainer: Trainer) -> Trainer:
+        self.reserved.trainer = trainer
+        return trainer
 
     def _allocate(self) -> Path:
         config = self._get(self.config, "runs"), self._get(self.config, "name")
@@ -248,6 +252,7 @@ def run(request: Request) -> int:
             return 128 + stopped.signum
         return 0  # Lightning kills the first rank when another ends with an error
     except StoppedAtOnce as stopped:
+        end_others(reserved.trainer)
         reserved.discard()
         print(f"stopped by {stopped}", file=sys.stderr)
         return 128 + stopped.signum
@@ -257,14 +262,14 @@ def run(request: Request) -> int:
             raise KeyboardInterrupt from None
         return int(stopped.code or 0)  # 0 after help and --print_config
     except (UserError, MisconfigurationException) as error:
+        end_others(reserved.trainer)
         reserved.discard()
         raise UserError(" ".join(str(error).split())) from error
     except BaseException:
+        told = end_others(reserved.trainer)
         reserved.discard()
+        if told:
+            return 2
         raise
     reserved.finish()
     return 0
-
-
-def is_first_rank() -> bool:
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)

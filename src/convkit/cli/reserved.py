@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
+
 from convkit.callbacks.record import Record
 
 
@@ -14,6 +16,7 @@ class Reserved:
     def __init__(self) -> None:
         self.directory: Path | None = None
         self.record: Record | None = None
+        self.trainer: Trainer | None = None
         self.tracker: Any = None  # the W&B run
 
     def finish(self, status: int = 0) -> None:
