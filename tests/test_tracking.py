@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ WORDS = ["fit", "--config", "quickstart", "--data.size=16", "--data.batch_size=1
 
 
 def records(folder: Path) -> list[Record]:
+    """Those of the run in ``folder``, once its writer, another process, is done with the file."""
+    deadline = time.monotonic() + 30
+    while not (found := read(folder)) or found[-1].WhichOneof("record_type") != "exit":
+        assert time.monotonic() < deadline, "the file never ended"
+        time.sleep(0.05)
+    return found
+
+
+def read(folder: Path) -> list[Record]:
     """A ``.wandb`` file: seven bytes of header, then LevelDB's log of protobuf records.
 
     Blocks of 32 KiB hold pieces, each behind seven bytes: checksum, length, and whether it is a whole record (1) or
@@ -23,7 +33,7 @@ def records(folder: Path) -> list[Record]:
     """
     [path] = folder.glob("wandb/offline-run-*/*.wandb")
     data, place, found, parts = path.read_bytes(), 7, [], b""
-    assert data.startswith(b":W&B")
+    assert b":W&B".startswith(data[:4])
     while place + 7 <= len(data):
         if 32768 - place % 32768 < 7:  # no room for another piece
             place += 32768 - place % 32768
@@ -31,6 +41,8 @@ def records(folder: Path) -> list[Record]:
         length, kind = struct.unpack_from("<HB", data, place + 4)
         piece = data[place + 7 : place + 7 + length]
         place += 7 + length
+        if place > len(data):  # still being written
+            break
         parts = piece if kind in (1, 2) else parts + piece
         if kind in (1, 4):
             found.append(Record())

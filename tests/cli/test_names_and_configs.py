@@ -130,7 +130,7 @@ def test_another_class_over_a_config_keeps_what_both_take(printed, convkit, pict
     assert saved["augment"] == {"pad": 1, "flip": False}
     assert "size" not in saved
     # 81 training images are left of 90: batches of 30, 30, 21
-    assert "ResNetCifar (78,243 parameters) on Arrays, 3 steps an epoch, cpu" in out
+    assert "ResNetCifar (74,835 parameters) on Arrays, 3 steps an epoch, cpu" in out
 
 
 def test_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """LightningCLI with convkit's contracts: short names are replaced, runs are directories, errors are one line."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,20 +12,18 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from convkit import plugins
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
-from convkit.callbacks.interruption import Interrupted, Interruption, StoppedAtOnce
+from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
 from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
 from convkit.cli.parse_errors import one_line
-from convkit.cli.quiet import quiet
-from convkit.cli.ranks import end_others, is_first_rank
+from convkit.cli.ranks import is_first_rank
 from convkit.cli.reserved import Reserved
-from convkit.cli.resume import OWN, resume, tell_differences
+from convkit.cli.resume import OWN, tell_differences
 from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.cli.training import Request
 from convkit.datasets.base import ImageData
@@ -234,42 +231,3 @@ class TrainingCLI(LightningCLI):
     def after_predict(self) -> None:
         if self.reserved.directory:
             print(f"predictions: {self.reserved.directory / 'predictions.csv'}")
-
-
-def run(request: Request) -> int:
-    """Parse, build and run; the exit status."""
-    for plugin in request.plugins:
-        plugins.load(plugin)  # for its own error message, before the parser would wrap it
-    quiet()
-    checkpoint, resumed = resume(request)
-    reserved = Reserved()
-    try:
-        TrainingCLI(request, resumed, checkpoint, reserved)
-    except Interrupted as stopped:
-        reserved.finish(128 + stopped.signum)
-        if is_first_rank():
-            print(f"stopped by {stopped}; go on with\n  convkit fit --ckpt_path {stopped.checkpoint}")
-            return 128 + stopped.signum
-        return 0  # Lightning kills the first rank when another ends with an error
-    except StoppedAtOnce as stopped:
-        end_others(reserved.trainer)
-        reserved.discard()
-        print(f"stopped by {stopped}", file=sys.stderr)
-        return 128 + stopped.signum
-    except SystemExit as stopped:
-        reserved.discard()
-        if isinstance(stopped.__context__, KeyboardInterrupt):  # Lightning's way to end after it
-            raise KeyboardInterrupt from None
-        return int(stopped.code or 0)  # 0 after help and --print_config
-    except (UserError, MisconfigurationException) as error:
-        end_others(reserved.trainer)
-        reserved.discard()
-        raise UserError(" ".join(str(error).split())) from error
-    except BaseException:
-        told = end_others(reserved.trainer)
-        reserved.discard()
-        if told:
-            return 2
-        raise
-    reserved.finish()
-    return 0

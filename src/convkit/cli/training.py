@@ -44,7 +44,7 @@ convkit {command} --ckpt_path RUN [--option VALUE …]
 {what}
 The configuration is the run's own, where you give no other.
 
-  --ckpt_path PATH          a run (its best checkpoint), a checkpoint; `best`, `last`: of the newest run
+  --ckpt_path PATH          a run (its best checkpoint), a checkpoint, or `last` (the newest)
   --config CONFIG           a YAML file, or one that ships:
                             {configs}
   --data NAME               other data:
@@ -88,7 +88,7 @@ def main(command: str, arguments: list[str]) -> int:
         return 0
     request = read(command, arguments)
     # From here on it computes: this import takes seconds.
-    from convkit.cli.lightning_cli import run
+    from convkit.cli.running import run
 
     sys.argv[0] = sys.argv[0] or "convkit"
     return run(request)
