@@ -105,8 +105,9 @@ class GoogLeNet(ConvNet):
         with_aux = variant == "v1" if aux is None else aux
         self._stem(image_shape[0], stem, width, batch_norm)
         maps = scaled(192, width)
+        third = (3, 3) if variant == "bn" else (5,) if true_5x5 else (3,)
         for name, row in VARIANTS[variant].items():
-            module = Inception(maps, row, width, reduction, batch_norm, _third_branch(variant, true_5x5))
+            module = Inception(maps, row, width, reduction, batch_norm, third)
             self.add_module(name, module)
             maps = module.maps
             if with_aux and name in HEADS:
@@ -233,11 +234,6 @@ def _check(variant: str, stem: str, width: float, true_5x5: bool) -> None:
         raise ValueError(f"googlenet: width multiplies the number of maps and cannot be {width}; try 0.25")
     if true_5x5 and variant == "bn":
         raise ValueError("googlenet: true_5x5 is of variant v1; bn has two 3×3 convolutions in its place")
-
-
-def _third_branch(variant: str, true_5x5: bool) -> tuple[int, ...]:
-    """The kernels after the reduction."""
-    return (3, 3) if variant == "bn" else (5,) if true_5x5 else (3,)
 
 
 def _initialise(module: nn.Module) -> None:

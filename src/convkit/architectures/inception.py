@@ -1,4 +1,4 @@
-"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", §6 and Table 1)."""
+"""Inception v3 (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", §6, Table 1)."""
 
 from typing import Literal, NamedTuple
 
@@ -174,7 +174,8 @@ class InceptionV3(ConvNet):
         output_shape(self, image_shape, "inception_v3")
 
     def _initialise(self) -> None:
-        # torchvision's: normal, cut off so far out (at 20 deviations and more) that the cut is not made here.
+        # torchvision's: normal, cut off so far out (at 20 deviations and more) that the cut is not made here. The
+        # 0.01 is what its code means to set and, noting it on the wrong module, does not.
         deviations = {"AuxLogits.conv1.conv": 0.01, "AuxLogits.fc": 0.001}
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
