@@ -14,7 +14,7 @@ SMALL = {"stem": "small", "width": 0.125}
 NETWORKS = {
     "googlenet": lambda: GoogLeNet(10, (3, 32, 32), **SMALL),
     "googlenet_plain": lambda: GoogLeNet(10, (3, 32, 32), batch_norm=False, **SMALL),
-    "bn_inception": lambda: GoogLeNet(10, (3, 32, 32), variant="bn", aux=True, **SMALL),
+    "bn_inception": lambda: GoogLeNet(10, (3, 32, 32), variant="bn_inception", aux=True, **SMALL),
     "inception_v3": lambda: InceptionV3(10, (3, 32, 32), **SMALL),
 }
 

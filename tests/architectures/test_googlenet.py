@@ -127,7 +127,7 @@ def test_bn_inception_has_the_published_number_of_parameters():
 
     The paper leaves them out, for batch norm subtracts them again (§3.2).
     """
-    net = GoogLeNet(1000, (3, 224, 224), variant="bn")
+    net = GoogLeNet(1000, (3, 224, 224), variant="bn_inception")
     biases = sum(module.out_channels for module in net.modules() if isinstance(module, nn.Conv2d))
     assert parameters(net) + biases == 11_295_240
     assert net.aux_heads == {}
@@ -135,7 +135,7 @@ def test_bn_inception_has_the_published_number_of_parameters():
 
 def test_bn_inception_s_sizes():
     """Fig. 5's, but for the 576 maps that it prints for 4c and 4d and the 1,024 for 4e, where its own widths differ."""
-    net = GoogLeNet(5, (3, 224, 224), variant="bn").eval()
+    net = GoogLeNet(5, (3, 224, 224), variant="bn_inception").eval()
     shapes = {}
     for name in BN:
         net.stage(name).register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name[9:]: out.shape[1:]}))
@@ -157,7 +157,7 @@ def test_halving_pool_fits_a_padded_convolution_of_stride_2(side):
     torch.testing.assert_close(pooled, rows)
 
 
-@pytest.mark.parametrize("variant", ["v1", "bn"])
+@pytest.mark.parametrize("variant", ["v1", "bn_inception"])
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 48)])
 def test_small_form(variant, image):
     net = GoogLeNet(10, image, variant=variant, stem="small", width=0.25, aux=True)
@@ -192,10 +192,10 @@ def test_stages_are_in_forward_order():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"variant": "v2"}, "googlenet: there is no variant 'v2'; did you mean v1?"),
+        ({"variant": "bn"}, "googlenet: there is no variant 'bn'; choose from bn_inception, v1"),
         ({"stem": "smal"}, "googlenet: there is no stem 'smal'; did you mean small?"),
         ({"width": 0}, "googlenet: width multiplies the number of maps and cannot be 0; try 0.25"),
-        ({"variant": "bn", "true_5x5": True}, "googlenet: true_5x5 is of variant v1"),
+        ({"variant": "bn_inception", "true_5x5": True}, "googlenet: true_5x5 is of variant v1"),
         ({"transform_input": True, "image_shape": (1, 64, 64)}, "googlenet: transform_input is for the 3 channels"),
         ({"image_shape": (3, 8, 64)}, "googlenet: an image of 8×64 is too small: .*; 15×15 is the smallest that works"),
     ],

@@ -51,13 +51,13 @@ BN = {
     "inception5a": Row(352, 192, 320, 160, 224, "average", 128),
     "inception5b": Row(352, 192, 320, 192, 224, "max", 128),
 }
-VARIANTS = {"v1": V1, "bn": BN}
+VARIANTS = {"v1": V1, "bn_inception": BN}
 HEADS = {"inception4a": "aux1", "inception4d": "aux2"}  # after which module
-Variant = Literal["v1", "bn"]
+Variant = Literal["v1", "bn_inception"]
 
 
 class GoogLeNet(ConvNet):
-    """Nine Inception modules (ten in ``bn``), global average pooling, two auxiliary classifiers while training.
+    """Nine Inception modules (ten in BN-Inception), global average pooling, two auxiliary classifiers while training.
 
     As it is: torchvision's network, name by name, 13,004,888 parameters with 1,000 classes, 6,624,904 without the
     auxiliary heads. The paper's: ``batch_norm=False, true_5x5=True, dropout=0.4``.
@@ -65,15 +65,15 @@ class GoogLeNet(ConvNet):
     Args:
         num_classes: K.
         image_shape: C, H, W; 224×224 in the paper.
-        variant: ``v1``, the paper's; ``bn``, BN-Inception, whose convolutions have no bias (§3.2 there).
+        variant: ``v1``, the paper's; ``bn_inception``, whose convolutions have no bias (§3.2 there).
         reduction: ``false``: the naive module (Fig. 2a). The convolutions keep their widths and read all maps; the
             pooled maps are passed on as they are, so modules widen up to 4,944 maps: with 5×5 filters and without
             heads or batch norm 97.5 million parameters for 7.0.
         batch_norm: after every convolution; without, biases and local response normalisation as in the paper (Fig. 3).
         true_5x5: 5×5 filters in the third branch of ``v1``, as in Table 1. By default they are 3×3: a slip of
             torchvision's that its published weights depend on (vision#906).
-        aux: auxiliary classifiers after 4a and 4d (§5); by default ``v1`` has them and ``bn``, whose paper tells of
-            none, does not.
+        aux: auxiliary classifiers after 4a and 4d (§5); by default ``v1`` has them and BN-Inception,
+            whose paper tells of none, does not.
         dropout: before the last layer; 0.4 in the paper, 0.2 in torchvision.
         dropout_aux: in the auxiliary heads.
         stem: ``small`` is for images of about 32×32: the first convolution is 3×3 with stride 1, unpooled.
@@ -105,7 +105,7 @@ class GoogLeNet(ConvNet):
         with_aux = variant == "v1" if aux is None else aux
         self._stem(image_shape[0], stem, width, batch_norm)
         maps = scaled(192, width)
-        third = (3, 3) if variant == "bn" else (5,) if true_5x5 else (3,)
+        third = (3, 3) if variant == "bn_inception" else (5,) if true_5x5 else (3,)
         for name, row in VARIANTS[variant].items():
             module = Inception(maps, row, width, reduction, batch_norm, third)
             self.add_module(name, module)
@@ -232,8 +232,8 @@ def _check(variant: str, stem: str, width: float, true_5x5: bool) -> None:
         raise ValueError(f"googlenet: there is no stem {stem!r}{did_you_mean(stem, ('imagenet', 'small'))}")
     if not width > 0:
         raise ValueError(f"googlenet: width multiplies the number of maps and cannot be {width}; try 0.25")
-    if true_5x5 and variant == "bn":
-        raise ValueError("googlenet: true_5x5 is of variant v1; bn has two 3×3 convolutions in its place")
+    if true_5x5 and variant == "bn_inception":
+        raise ValueError("googlenet: true_5x5 is of variant v1; bn_inception has two 3×3 convolutions in its place")
 
 
 def _initialise(module: nn.Module) -> None:
