@@ -10,7 +10,7 @@ from convkit.architectures.inception import InceptionV3
 from convkit.convnet import as_outputs
 from convkit.schedules.plateau import Plateau
 
-SMALL = {"stem": "small", "width": 0.125}
+SMALL = {"stem": "small", "width": 0.0625}
 NETWORKS = {
     "googlenet": lambda: GoogLeNet(10, (3, 32, 32), **SMALL),
     "googlenet_plain": lambda: GoogLeNet(10, (3, 32, 32), batch_norm=False, **SMALL),
