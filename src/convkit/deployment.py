@@ -100,7 +100,7 @@ def metadata(run: Run) -> dict[str, Any]:
     named = chosen if isinstance(chosen, dict) else {"class_path": chosen}
     return {
         "architecture": named["class_path"],
-        "arguments": dict(named.get("init_args") or {}),
+        "arguments": {**(named.get("init_args") or {}), **(named.get("dict_kwargs") or {})},
         **{name: known[name] for name in ("class_names", "image_shape", "mean", "std")},
         "epoch": contents["epoch"],
         "step": contents["global_step"],
