@@ -1,0 +1,22 @@
+"""How each of torch's own operations changes what a tensor sees: one rule for each kind. These lie below Python's
+functions: modules, ``torch.nn.functional``, operators and slices all come down to the same few."""
+
+from convkit.inspection import moves, sums, windows
+from convkit.inspection.call import Call, NotUnderstoodError, Result, Rule
+from convkit.inspection.field import combine
+
+RULES: dict[str, Rule] = {**windows.RULES, **sums.RULES, **moves.RULES}
+
+
+def see(call: Call) -> Result:
+    """What the result sees: one field, or one for each tensor in a list. None: it does not depend on the image."""
+    if not call.fields:
+        return None
+    try:
+        if rule := RULES.get(call.name):
+            return rule(call)
+        if call.pointwise:
+            return combine(call.fields.values(), call.shape, call.name)
+    except NotUnderstoodError:
+        pass
+    return call.lost
