@@ -50,6 +50,34 @@ class ConvNet(nn.Module):
         return self.get_submodule(self.stages[name])
 
 
+class Wrapped(ConvNet):
+    """A classifier that was not written for convkit, with names for its stages.
+
+    Args:
+        inner: takes N×C×H×W images and returns N×K logits, while training too.
+        stages: the paper's name of a layer to its module path in ``inner``, in forward order.
+
+    Raises:
+        ValueError: ``inner`` has no module at one of the paths.
+    """
+
+    def __init__(self, inner: nn.Module, stages: Mapping[str, str]) -> None:
+        super().__init__()
+        self.inner = inner
+        modules = dict(inner.named_modules())
+        for name, path in stages.items():
+            if path not in modules:
+                raise ValueError(f"{type(inner).__name__} has no module {path!r} for the stage {name}")
+        self.stages = {name: f"inner.{path}" for name, path in stages.items()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.inner(images)
+        return logits
+
+    def rename_key(self, key: str) -> str:
+        return key if key.startswith("inner.") else f"inner.{key}"
+
+
 def as_outputs(returned: Tensor | Outputs) -> Outputs:
     """The one form of what a network returned, with or without auxiliary heads."""
     return returned if isinstance(returned, Outputs) else Outputs(returned, {})

@@ -1,4 +1,4 @@
-"""Multiply-adds of torch's own operations, for one image: convolutions and products of matrices. All else counts as
+"""Multiply-adds of torch's own operations: convolutions and products of matrices. All else counts as
 none, as the papers count."""
 
 from math import prod

@@ -6,6 +6,9 @@ from convkit.inspection.call import Call, NotUnderstoodError, Result, Rule
 from convkit.inspection.field import combine
 
 RULES: dict[str, Rule] = {**windows.RULES, **sums.RULES, **moves.RULES}
+# Element by element, too, though torch does not tag them so.
+UNTAGGED = {"hardswish", "hardswish_", "mish_", "gelu_", "threshold_", "rrelu_", "abs_", "_prelu_kernel", "prelu"}
+UNTAGGED |= {"log_sigmoid_forward", "masked_fill_", "native_dropout", "floor_divide", "floor_divide_"}
 
 
 def see(call: Call) -> Result:
@@ -15,7 +18,7 @@ def see(call: Call) -> Result:
     try:
         if rule := RULES.get(call.name):
             return rule(call)
-        if call.pointwise:
+        if call.pointwise or call.name in UNTAGGED:
             return combine(call.fields.values(), call.shape, call.name)
     except NotUnderstoodError:
         pass

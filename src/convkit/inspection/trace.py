@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,33 +13,58 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from convkit.inspection.call import Call
+from convkit.inspection.call import POOLINGS, Call
 from convkit.inspection.costs import macs
 from convkit.inspection.field import Field, image_field
 from convkit.inspection.operations import see
 from convkit.inspection.windows import Window, windows
 
+BATCH = 2  # not 1: the batch's dimension is told from a side of one pixel by its size
 
-@dataclass(slots=True)
-class Frame:
-    """A module while it runs: what it itself has done so far, without the modules in it."""
 
-    name: str
-    module: nn.Module
-    parameters: int = 0
-    macs: int = 0
-    windows: list[Window] = field(default_factory=list)
+class Convolution(NamedTuple):
+    """One that was done: its weight's shape, its groups, whether it has a bias, C×H×W of its input and output."""
+
+    weight: tuple[int, ...]
+    groups: int
+    bias: bool
+    image: tuple[int, ...]
+    output: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Visit:
-    """One run of a module, at its end; or of an operation with a window that a module called by itself."""
+    """One run of a module; or, with ``operation``, one pooling that a container did without a module for it.
 
-    frame: Frame
-    operation: str  # empty for a module
-    inputs: tuple[int, ...]
-    output: tuple[int, ...]
-    sees: Field | None  # None where the output does not depend on the image
+    ``parameters`` (those that no visit before it used), ``macs`` and the like are its own, without the modules in it; a
+    *layer* includes what is in it.
+    """
+
+    name: str
+    module: nn.Module
+    operation: str = ""
+    layer: bool = False  # a row of the table
+    inside: bool = False  # part of a layer
+    parameters: int = 0
+    macs: int = 0
+    windows: list[Window] = field(default_factory=list)
+    convolutions: list[Convolution] = field(default_factory=list)
+    output: tuple[int, ...] = ()
+    sees: Field | None = None  # None where the output does not depend on the image
+
+    def absorb(self, part: "Visit") -> None:
+        self.parameters += part.parameters
+        self.macs += part.macs
+        self.windows += part.windows
+        self.convolutions += part.convolutions
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether a module is one layer: it has no modules in it, or weights of its own and none in those, as a batch norm
+    with its activation."""
+    own = any(True for _ in module.parameters(recurse=False))
+    parts = list(module.children())
+    return not parts or (own and not any(True for part in parts for _ in part.parameters()))
 
 
 def trace(net: nn.Module, image_shape: tuple[int, int, int]) -> list[Visit]:
@@ -52,7 +77,7 @@ def trace(net: nn.Module, image_shape: tuple[int, int, int]) -> list[Visit]:
         name: value if value.device.type == "meta" else torch.empty_like(value, device="meta")
         for name, value in chain(net.named_parameters(), net.named_buffers())
     }
-    image = torch.empty(1, *image_shape, device="meta")
+    image = torch.empty(BATCH, *image_shape, device="meta")
     watch = _Watch({id(state[name]): value.numel() for name, value in net.named_parameters()})
     watch.fields[image] = image_field(image.shape)
     with torch.no_grad(), watch.modules(net), watch:
@@ -66,7 +91,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.fields: Any = WeakTensorKeyDictionary()
         self.written: dict[int, tuple[Any, Field]] = {}  # memory that was changed in place, and what is there now
         self.unused = parameters  # sizes, by the tensor's id; each counts where it is first used
-        self.frames: list[Frame] = []
+        self.running: list[Visit] = []
         self.visits: list[Visit] = []
 
     # -- operations ------------------------------------------------------------------------------------------------
@@ -86,16 +111,24 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor, one in zip(outs, fields, strict=True):
             if one is not None:
                 self.fields[tensor] = one
+        if call.name in POOLINGS and not self.running[-1].layer and not self.running[-1].inside:
+            self._end(
+                Visit(self.running[-1].name, self.running[-1].module, call.name, True, windows=windows(call)), out
+            )
         return out
 
     def _count(self, call: Call) -> None:
-        frame = self.frames[-1]
+        visit = self.running[-1]
         for leaf in tree_leaves(call.arguments):
             if isinstance(leaf, Tensor):
-                frame.parameters += self.unused.pop(id(leaf), 0)
-        count, found = macs(call), windows(call)
-        frame.macs += count
-        frame.windows += found
+                visit.parameters += self.unused.pop(id(leaf), 0)
+        if not call.fields:  # what is done to weights alone is not done for each image
+            return
+        visit.macs += macs(call) // BATCH
+        visit.windows += windows(call)
+        if call.name == "convolution" and not call["transposed"]:
+            shapes = (tuple(call["weight"].shape), call["groups"], call["bias"] is not None)
+            visit.convolutions.append(Convolution(*shapes, tuple(call["input"].shape[1:]), call.shape[1:]))
 
     def _known(self, tensor: Tensor) -> Field | None:
         field: Field | None = self.fields.get(tensor)
@@ -121,12 +154,15 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Watch every module of ``net`` begin and end."""
         names = {module: name for name, module in net.named_modules()}
 
-        def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self.frames.append(Frame(names[module], module))
+        def enter(module: nn.Module, inputs: Any) -> None:
+            inside = bool(self.running) and (self.running[-1].layer or self.running[-1].inside)
+            self.running.append(Visit(names[module], module, layer=not inside and is_layer(module), inside=inside))
 
-        def leave(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            frame = self.frames.pop()
-            self._visit(frame, "", inputs, output)
+        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+            visit = self.running.pop()
+            if visit.inside:
+                self.running[-1].absorb(visit)
+            self._end(visit, output)
 
         with ExitStack() as stack:
             for module in names:
@@ -134,14 +170,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 stack.enter_context(_removed(module.register_forward_hook(leave)))
             yield
 
-    def _visit(self, frame: Frame, operation: str, inputs: Any, output: Any) -> None:
-        first, out = (
-            next((leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)), None)
-            for values in (inputs, output)
-        )
+    def _end(self, visit: Visit, output: Any) -> None:
+        out = next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
         if out is not None:
-            shapes = [() if tensor is None else tuple(tensor.shape[1:]) for tensor in (first, out)]
-            self.visits.append(Visit(frame, operation, shapes[0], shapes[1], self.fields.get(out)))
+            visit.output, visit.sees = tuple(out.shape[1:]), self._known(out)
+        self.visits.append(visit)
 
 
 @contextmanager
