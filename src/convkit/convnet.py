@@ -21,10 +21,12 @@ class ConvNet(nn.Module):
     ``stages`` maps the paper's name of a layer (``conv1`` … ``conv5``, ``fc6``, ``head``) to its module path, in
     forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
     ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None.
+    ``published_for`` is the number of classes and the C×H×W image of the paper's main experiment.
     """
 
     stages: Mapping[str, str]
     aux_heads: Mapping[str, str] = MappingProxyType({})
+    published_for: tuple[int, tuple[int, int, int]] = (1000, (3, 224, 224))
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor | Outputs: ...

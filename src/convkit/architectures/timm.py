@@ -9,7 +9,7 @@ from torch import nn
 
 from convkit.convnet import Wrapped
 from convkit.errors import UserError
-from convkit.sizes import output_shape
+from convkit.sizes import output_shape, times
 
 OWN = {"num_classes": "the data", "in_chans": "the data", "pretrained": "`pretrained`", "features_only": "convkit"}
 
@@ -38,7 +38,10 @@ class Timm(Wrapped):
     ) -> None:
         net = _create(name, num_classes, image_shape, pretrained, options or {})
         super().__init__(net, _stages(net))
-        output_shape(self, image_shape, f"timm {name}")
+        try:
+            output_shape(self, image_shape, f"timm {name}")
+        except AssertionError as error:  # timm's own check of a size that is built in
+            raise ValueError(f"timm {name} cannot take an image of {times(image_shape)}: {error}") from error
 
 
 def _create(

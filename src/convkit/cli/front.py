@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": Command("convkit.cli.training", "error on the validation images"),
     "test": Command("convkit.cli.training", "error on the test images"),
     "predict": Command("convkit.cli.training", "write the class of every test image to a file"),
+    "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),
 }
 

@@ -10,7 +10,7 @@ from convkit.errors import did_you_mean
 from convkit.plugins import import_path
 
 _UNKNOWN = re.compile(r"^unrecognized arguments: (\S+)|^Subcommand '\w+' does not accept option '([^']+)'")
-_REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?: - |$)")
+_REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?: - |\. Got value|$)")
 _NO_VALUE = re.compile(r"^argument (\S+): expected one argument")
 _NOT_ACCEPTED = re.compile(r"Option '([^']+)' is not accepted")
 _CLASS = re.compile(r"class_path(?:=| )'([\w.]+)'")

@@ -1,5 +1,6 @@
 """A network as a table: one row a layer, with what it puts out, costs and sees."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,10 @@ class Row:
 class Table:
     """Every layer of a network in the order in which they ran, in evaluation, for one image."""
 
+    image_shape: tuple[int, int, int]
     layers: list[Row]
     stages: list[Row]  # parameters and macs: of the layers since the stage before
+    stage_ends: list[int]  # how many layers have run at the end of each stage
     parameters: int  # of the whole network, auxiliary heads and all
 
     @cached_property
@@ -96,18 +99,18 @@ def inspect(net: nn.Module, image_shape: tuple[int, int, int]) -> Table:
     """
     with evaluating(net):
         visits = trace(net, image_shape)
-    rows = [(index, _row(visit)) for index, visit in enumerate(visits) if _counts(visit)]
-    stages, since = [], -1
+    at = [index for index, visit in enumerate(visits) if _counts(visit)]
+    rows = [_row(visits[index]) for index in at]
+    stages, ends = [], [0]
     for stage, path in net.stages.items() if isinstance(net, ConvNet) else ():
-        at = max(
-            (index for index, visit in enumerate(visits) if visit.name == path and not visit.operation), default=-1
-        )
-        if at < 0:
+        runs = [index for index, visit in enumerate(visits) if visit.name == path and not visit.operation]
+        if not runs:
             continue  # a stage that evaluation leaves out
-        part = [row for index, row in rows if since < index <= at]
-        stages.append(_row(visits[at], stage, sum(row.parameters for row in part), sum(row.macs for row in part)))
-        since = max(at, since)
-    return Table([row for _, row in rows], stages, sum(value.numel() for value in net.parameters()))
+        end = max(ends[-1], bisect_right(at, runs[-1]))
+        part = rows[ends[-1] : end]
+        stages.append(_row(visits[runs[-1]], stage, sum(row.parameters for row in part), sum(row.macs for row in part)))
+        ends.append(end)
+    return Table(image_shape, rows, stages, ends[1:], sum(value.numel() for value in net.parameters()))
 
 
 @contextmanager
