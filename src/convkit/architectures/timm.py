@@ -41,7 +41,9 @@ class Timm(Wrapped):
         try:
             output_shape(self, image_shape, f"timm {name}")
         except AssertionError as error:  # timm's own check of a size that is built in
-            raise ValueError(f"timm {name} cannot take an image of {times(image_shape)}: {error}") from error
+            raise ValueError(
+                f"timm {name} cannot take an image of {times(image_shape)}: {error or 'its size is built in'}"
+            ) from error
 
 
 def _create(
@@ -58,10 +60,10 @@ def _create(
             raise ValueError(f"timm: {option} is not among the options of {name}: it comes from {OWN[option]}")
     channels, *size = image_shape
     sized: dict[str, Any] = {}
-    config = timm.get_pretrained_cfg(name)
-    if config is not None and config.fixed_input_size and "img_size" not in options:
-        sized = {"img_size": tuple(size)}  # the positions are weights: their number depends on the image
     try:
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.fixed_input_size and "img_size" not in options:
+            sized = {"img_size": tuple(size)}  # the positions are weights: their number depends on the image
         net: nn.Module = timm.create_model(
             name, pretrained=pretrained, num_classes=num_classes, in_chans=channels, **sized, **options
         )
@@ -72,7 +74,8 @@ def _create(
                 f"timm: {name} with its pretrained weights cannot be had: {why}; "
                 "load weights from a file with --model.init_from"
             ) from error
-        raise ValueError(f"timm: {name} cannot be built with options {dict(options)}: {why}") from error
+        given = f" with options {dict(options)}" if options else ""
+        raise ValueError(f"timm: {name} cannot be built{given}: {why}") from error
     return net
 
 

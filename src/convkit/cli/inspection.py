@@ -53,7 +53,7 @@ def _factory(request: Request, target: Any) -> Factory:
     parser = ArgumentParser(exit_on_error=False, prog="convkit inspect")
     parser.add_argument("--architecture", type=Factory)
     try:
-        factory: Factory = parser.instantiate_classes(parser.parse_args(request.words)).architecture
+        factory: Factory = parser.instantiate(parser.parse_args(request.words)).architecture
     except ArgumentError as error:
         options = [f"architecture.{name}" for name in list(inspect.signature(target).parameters)[2:]]
         raise UserError(one_line(str(error), "inspect", options)) from error

@@ -65,6 +65,7 @@ class Table:
     layers: list[Row]
     stages: list[Row]  # parameters and macs: of the layers since the stage before
     stage_ends: list[int]  # how many layers have run at the end of each stage
+    top: Row | None  # the last module whose units have a place in the image, containers included
     parameters: int  # of the whole network, auxiliary heads and all
 
     @cached_property
@@ -80,12 +81,6 @@ class Table:
     def idle_parameters(self) -> int:
         """Those that evaluation does not use: of auxiliary heads, mostly."""
         return self.parameters - sum(row.parameters for row in self.layers)
-
-    @cached_property
-    def receptive_field(self) -> Row | None:
-        """The last layer whose units have a place in the image."""
-        placed = (row for row in reversed(self.layers) if row.stride and len(row.output_shape) > 2)
-        return next(placed, None)
 
 
 def inspect(net: nn.Module, image_shape: tuple[int, int, int]) -> Table:
@@ -110,7 +105,10 @@ def inspect(net: nn.Module, image_shape: tuple[int, int, int]) -> Table:
         part = rows[ends[-1] : end]
         stages.append(_row(visits[runs[-1]], stage, sum(row.parameters for row in part), sum(row.macs for row in part)))
         ends.append(end)
-    return Table(image_shape, rows, stages, ends[1:], sum(value.numel() for value in net.parameters()))
+    placed = (row for visit in reversed(visits) if (row := _row(visit)).stride and len(row.output_shape) > 2)
+    return Table(
+        image_shape, rows, stages, ends[1:], next(placed, None), sum(value.numel() for value in net.parameters())
+    )
 
 
 @contextmanager
