@@ -109,7 +109,8 @@ def test_compare(capsys: pytest.CaptureFixture[str]) -> None:
 def test_plot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     picture = tmp_path / "depth.png"
     assert said(capsys, *LENET, "--plot", str(picture)).endswith(f"plot: {picture}\n")
-    assert Image.open(picture).size == (1200, 900)
+    with Image.open(picture) as image:
+        assert image.size == (1200, 900)
 
 
 def test_sizes_are_the_papers_by_default(capsys: pytest.CaptureFixture[str]) -> None:
