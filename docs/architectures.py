@@ -114,7 +114,7 @@ def _cells(row: dict[str, Any], table: Table, sources: dict[str, str]) -> Iterat
     yield row.get("parameters", "–")
     yield f"{table.macs / 1e9:.3f} G" if table.macs >= 1e9 else f"{table.macs / 1e6:.2f} M"
     yield row.get("macs", "–")
-    yield _sees(table.top)
+    yield "?" if table.layers[-1].lost else _sees(table.top)
     yield row["error"]
     yield cited(row["source"], sources)
 

@@ -116,6 +116,8 @@ def test_plot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_sizes_are_the_papers_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(said(capsys, *RESNET, "--json"))
     assert (found["image_shape"], found["num_classes"]) == ([3, 224, 224], 1000)
+    lenet = json.loads(said(capsys, "inspect", "lenet", "--json"))
+    assert (lenet["image_shape"], lenet["num_classes"]) == ([1, 32, 32], 10)
     meta = torchvision.models.ResNet18_Weights.DEFAULT.meta
     assert round(found["macs"] / 1e9, 3) == meta["_ops"]
 

@@ -25,6 +25,7 @@ class LeNet(ConvNet):
         pooling: ``max``, or ``average`` as in the paper.
     """
 
+    published_for = (10, (1, 32, 32))
     stages: Mapping[str, str] = {
         "conv1": "conv1",
         "conv3": "conv3",

@@ -12,6 +12,7 @@ from convkit.inspection.field import Field, combine
 from convkit.inspection.layout import Layout
 
 POOLINGS = {"max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool3d_with_indices"}
+LOCALLY_CONNECTED = "convkit::locally_connected2d"  # (x, weight: h×w×O×kw×kh×C, stride)
 PADDINGS = {"constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"}
 
 

@@ -3,7 +3,7 @@ none, as the papers count."""
 
 from math import prod
 
-from convkit.inspection.call import Call
+from convkit.inspection.call import LOCALLY_CONNECTED, Call
 
 
 def macs(call: Call) -> int:
@@ -13,6 +13,8 @@ def macs(call: Call) -> int:
         # transposed, it is each input that meets a filter's weights, otherwise each output
         places = image.shape if call["transposed"] else call.shape
         return int(places[0] * prod(places[2:]) * weight.numel())
+    if call.name == LOCALLY_CONNECTED:
+        return int(call.shape[0] * call["weight"].numel())
     if call.name in _PRODUCTS:
         first, second = (call[argument] for argument in _PRODUCTS[call.name])
         return int(prod(first.shape) * second.shape[-1])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convkit.inspection.axes import Axis
-from convkit.inspection.call import PADDINGS, POOLINGS, Call, NotUnderstoodError, Rule, relaid
+from convkit.inspection.call import LOCALLY_CONNECTED, PADDINGS, POOLINGS, Call, NotUnderstoodError, Rule, relaid
 from convkit.inspection.field import Field
 from convkit.inspection.layout import pure_side, resized, sides
 
@@ -37,13 +37,20 @@ def windows(call: Call) -> list[Window]:
         ]
     if call.name == "convolution" and not call["transposed"]:
         kernel, count = list(call["weight"].shape[2:]), source.dim() - 2
+    elif call.name == LOCALLY_CONNECTED:
+        kernel, count = list(call["weight"].shape[:2:-1][1:]), 2
     elif call.name in POOLINGS:
         kernel, count = list(call["kernel_size"]), int(call.name[call.name.index("pool") + 4])
     else:
         return []
     kernel, padding, stride, dilation = (
         _each(value, count)
-        for value in (kernel, call["padding"], call["stride"] or kernel, call.arguments.get("dilation") or 1)
+        for value in (
+            kernel,
+            call.arguments.get("padding", 0),
+            call["stride"] or kernel,
+            call.arguments.get("dilation", 1),
+        )
     )
     dims = range(source.dim() - count, source.dim())
     return [
@@ -70,7 +77,7 @@ def _slide(call: Call) -> Field:
     found = windows(call)
     if not found:
         raise NotUnderstoodError  # a transposed convolution
-    if call.name == "convolution":
+    if call.name not in POOLINGS:
         field = field.reduce([1], call.name)
     for window in found:
         field = _along(field, window, call.name)
@@ -120,7 +127,7 @@ def _adaptive(call: Call) -> Field:
 
 
 RULES: dict[str, Rule] = {
-    "convolution": _slide,
+    **dict.fromkeys(("convolution", LOCALLY_CONNECTED), _slide),
     **dict.fromkeys(POOLINGS, _slide),
     **dict.fromkeys(PADDINGS, _pad),
     **dict.fromkeys(("_adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool1d"), _adaptive),
