@@ -144,7 +144,7 @@ def test_options_of_the_architecture(capsys: pytest.CaptureFixture[str]) -> None
         (("--architecture", "convkit.architectures.lenet.Lenet"), "no attribute 'Lenet'"),
         (("lenet", "--architecture.activaton", "relu"), "did you mean activation?"),
         (("lenet", "--architecture.activation", "gelu"), "one of relu, tanh"),
-        (("lenet", "--image_shape", "3,8,8"), "12×12 is the smallest"),
+        (("lenet", "--image_shape", "3,8,8"), "is the smallest"),
         (("lenet", "--image_shape", "3,224"), "such as 3,224,224"),
         (("lenet", "--image_shape", "3,0,8"), "such as 3,224,224"),
         (("lenet", "--image_shape"), "--image_shape needs a value"),
