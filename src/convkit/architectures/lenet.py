@@ -28,6 +28,7 @@ class LeNet(ConvNet):
         padding: pixels of zeros around the image; 2 makes MNIST's 28×28 the paper's 32×32 (§III.A).
     """
 
+    published_for = (10, (1, 32, 32))
     stages: Mapping[str, str] = {
         "conv1": "act1",
         "conv3": "act3",
