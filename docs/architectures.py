@@ -3,7 +3,6 @@
 python docs/architectures.py
 """
 
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ from convkit.inspection.layers import Row, Table
 from convkit.inspection.layers import inspect as inspect_network
 
 DATA, PAGE = (Path(__file__).with_suffix(suffix) for suffix in (".yaml", ".md"))
-# Architectures, and options of architectures, that are left out as long as they are not installed. Anything else that
-# the data names and that is not there is an error.
-ARRIVING = {
-    *("alexnet", "deepface", "densenet", "densenet_cifar", "googlenet", "inception_v3", "resnet", "resnext", "vgg"),
-    *("resnet_cifar.bottleneck", "resnet_cifar.unit"),
-}
 INTRO = """\
 <!-- Written by `python docs/architectures.py`; change docs/architectures.yaml instead. -->
 # Architectures
@@ -61,8 +54,7 @@ def _sections(data: dict[str, Any]) -> Iterator[str]:
         yield f"## {section['title']}\n\n{section['about']}\n"
         yield f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}"
         for row in section["rows"]:
-            if installed(row) is not None:
-                yield line(row, section, data["sources"])
+            yield line(row, section, data["sources"])
         yield ""
 
 
@@ -73,24 +65,10 @@ def _sources(sources: dict[str, str]) -> Iterator[str]:
     yield ""
 
 
-def installed(row: dict[str, Any]) -> Any:
-    """The architecture of a row; None where it, or an option of it, is still to come.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    name = row["architecture"]
-    if name in ARRIVING and name not in plugins.named("architecture"):
-        return None
-    factory = plugins.load(plugins.find("architecture", name))
-    known = inspect.signature(factory).parameters
-    missing = {f"{name}.{option}" for option in row.get("options", {}) if option not in known}
-    return None if missing & ARRIVING else factory
-
-
 def line(row: dict[str, Any], section: dict[str, Any], sources: dict[str, str]) -> str:
     """A row of the page, with what the network itself says."""
-    factory, options = installed(row), row.get("options", {})
+    factory = plugins.load(plugins.find("architecture", row["architecture"]))
+    options = row.get("options", {})
     classes, shape = row.get("classes", section["classes"]), tuple(row.get("image", section["image"]))
     net = build(lambda *sizes: factory(*sizes, **options), classes, shape, row["architecture"])
     return f"| {' | '.join(_cells(row, inspect_network(net, shape), sources))} |"

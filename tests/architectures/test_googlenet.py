@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torchvision
-from agreement import assert_same_logits, parameters, randomise
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
+from torchvision_twin import assert_same_logits, parameters, randomise
 
 from convkit.architectures.googlenet import BN, V1, GoogLeNet, HalvingPool, Inception, Row
 

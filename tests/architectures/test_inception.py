@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torchvision
-from agreement import assert_same_logits, parameters, randomise
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
+from torchvision_twin import assert_same_logits, parameters, randomise
 
 from convkit.architectures.inception import MIXED, AuxPool, InceptionV3
 

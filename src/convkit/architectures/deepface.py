@@ -50,6 +50,8 @@ class DeepFace(ConvNet):
         ValueError: an image that is too small.
     """
 
+    published_for = (4030, (3, 152, 152))
+
     stages: Mapping[str, str] = {
         **{f"conv{i}": f"relu{i}" for i in (1, 3)},
         **{f"local{i}": f"relu{i}" for i in (4, 5, 6)},

@@ -22,6 +22,8 @@ class DenseNetCifar(DenselyConnected):
         dropout: share of what each convolution but the first puts out: 0.2 in the paper without augmentation (§4.2).
     """
 
+    published_for = (10, (3, 32, 32))
+
     def __init__(
         self,
         num_classes: int,

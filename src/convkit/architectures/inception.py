@@ -131,6 +131,8 @@ class InceptionV3(ConvNet):
         transform_input: rescale images normalised by ImageNet's statistics, for torchvision's published weights.
     """
 
+    published_for = (1000, (3, 299, 299))
+
     AuxLogits: "AuxHead | None"
 
     def __init__(

@@ -28,6 +28,8 @@ class ResNetCifar(ResidualNet):
             conv1, and one more the last unit (2016b, appendix).
     """
 
+    published_for = (10, (3, 32, 32))
+
     def __init__(
         self,
         num_classes: int,
