@@ -104,18 +104,14 @@ NETWORKS = {
     "timm-mobilenetv2_100": (from_timm("mobilenetv2_100"), ["blocks.3", "bn2"], 32),
     "timm-convnext_tiny": (from_timm("convnext_tiny"), ["stages.0", "stages.3"], 32),
     "timm-resnext50_32x4d": (from_timm("resnext50_32x4d"), ["layer3", "layer4"], 32),
-}
-
-# Those of our own plugins that are installed; what may be missing is docs/architectures.py's to say.
-PLUGINS = {
     "alexnet": (from_plugin("alexnet", form="original"), ["features.12"], 80),
     "deepface": (from_plugin("deepface", dense_width=8), ["relu3", "relu4", "relu6"], 80),
     "densenet_cifar": (from_plugin("densenet_cifar", depth=40), ["features"], 8),
     "googlenet": (from_plugin("googlenet", true_5x5=True), ["inception5b"], 32),
     "inception_v3": (from_plugin("inception_v3"), ["Mixed_7c"], 75),
     "resnet": (from_plugin("resnet", depth=50, stride_at="1x1"), ["layer4"], 32),
+    "vgg": (from_plugin("vgg", variant="C", dense_width=8), ["features.16", "features.30"], 32),
 }
-NETWORKS |= {name: PLUGINS[name] for name in PLUGINS.keys() & plugins.named("architecture").keys()}
 UNEQUAL = ("lenet", "torchvision-alexnet", "torchvision-inception_v3", "timm-convnext_tiny")  # along the columns, too
 
 
