@@ -76,7 +76,7 @@ def run(words: list[str]) -> int:
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        raise UserError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}")
+        raise UserError(f"unknown command {name!r}{did_you_mean(name, [*COMMANDS, '--help', '--version'])}")
     status: int = import_module(COMMANDS[name].module).main(name, rest)
     return status
 

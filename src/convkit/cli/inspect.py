@@ -5,6 +5,7 @@ from pathlib import Path
 
 from convkit import plugins
 from convkit.cli.names import words
+from convkit.cli.training import column
 from convkit.errors import UserError, did_you_mean
 
 HELP = """\
@@ -60,7 +61,7 @@ class Request:
 
 def main(command: str, arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
-        print(HELP.format(architectures=", ".join(plugins.named("architecture"))), end="")
+        print(HELP.format(architectures=column(plugins.named("architecture"))), end="")
         return 0
     request = read(arguments)
     # From here on it computes: this import takes seconds.
