@@ -16,16 +16,17 @@ SOURCE = ROOT / "src"
 
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
-    {"errors", "plugins"},  # standard library only
-    {"convnet", "sizes", "taps", "metrics"},  # torch
-    {"weights", "architectures", "datasets", "schedules", "explainers"},
-    {"classifier", "run", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
+    {"errors", "plugins", "arithmetic"},  # standard library only
+    {"convnet", "sizes", "taps", "metrics", "initial", "locally_connected"},  # torch
+    {"weights", "inspection", "architectures", "datasets", "schedules", "explainers"},
+    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
     {"cli"},
 ]
 # Units of one floor that may import each other, and why.
 BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
     ("run", "classifier"): "a run gives back the trained model",
+    ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
     ("callbacks", "run"): "the record of a fit is what Run.open reads",
     ("callbacks", "report"): "a callback decides when, the report draws",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convkit.datasets.in_memory import InMemoryData as InMemoryData
     from convkit.datasets.in_memory import Split as Split
     from convkit.errors import UserError as UserError
+    from convkit.locally_connected import LocallyConnected2d as LocallyConnected2d
     from convkit.run import Run as Run
     from convkit.schedules.base import Schedule as Schedule
 
@@ -22,6 +23,7 @@ _HOMES = {
     "ConvNet": "convkit.convnet",
     "ImageData": "convkit.datasets.base",
     "InMemoryData": "convkit.datasets.in_memory",
+    "LocallyConnected2d": "convkit.locally_connected",
     "Outputs": "convkit.convnet",
     "Run": "convkit.run",
     "Schedule": "convkit.schedules.base",
@@ -33,6 +35,7 @@ __all__ = [
     "ConvNet",
     "ImageData",
     "InMemoryData",
+    "LocallyConnected2d",
     "Outputs",
     "Run",
     "Schedule",

@@ -21,10 +21,12 @@ class ConvNet(nn.Module):
     ``stages`` maps the paper's name of a layer (``conv1`` … ``conv5``, ``fc6``, ``head``) to its module path, in
     forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
     ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None.
+    ``published_for`` is the number of classes and the C×H×W image of the paper's main experiment.
     """
 
     stages: Mapping[str, str]
     aux_heads: Mapping[str, str] = MappingProxyType({})
+    published_for: tuple[int, tuple[int, int, int]] = (1000, (3, 224, 224))
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor | Outputs: ...
@@ -48,6 +50,34 @@ class ConvNet(nn.Module):
         if name not in self.stages:
             raise ValueError(f"{type(self).__name__} has no stage {name!r}; it has {', '.join(self.stages)}")
         return self.get_submodule(self.stages[name])
+
+
+class Wrapped(ConvNet):
+    """A classifier that was not written for convkit, with names for its stages.
+
+    Args:
+        inner: takes N×C×H×W images and returns N×K logits, while training too.
+        stages: the paper's name of a layer to its module path in ``inner``, in forward order.
+
+    Raises:
+        ValueError: ``inner`` has no module at one of the paths.
+    """
+
+    def __init__(self, inner: nn.Module, stages: Mapping[str, str]) -> None:
+        super().__init__()
+        self.inner = inner
+        modules = dict(inner.named_modules())
+        for name, path in stages.items():
+            if path not in modules:
+                raise ValueError(f"{type(inner).__name__} has no module {path!r} for the stage {name}")
+        self.stages = {name: f"inner.{path}" for name, path in stages.items()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.inner(images)
+        return logits
+
+    def rename_key(self, key: str) -> str:
+        return key if key.startswith("inner.") else f"inner.{key}"
 
 
 def as_outputs(returned: Tensor | Outputs) -> Outputs:

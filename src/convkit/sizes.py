@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 LARGEST = 1024  # the side up to which a smallest image is looked for
 
@@ -74,15 +75,20 @@ def walk(module: nn.Module, image_shape: tuple[int, ...]) -> tuple[int, ...] | S
             raise RuntimeError("nothing is left of the image")
         entered.pop()
 
+    # Its statistics are most of the time in a deep net, and have no part in a shape.
+    normalising = [inner for inner in names if isinstance(inner, _BatchNorm) and inner.training]
     hooks = [inner.register_forward_pre_hook(enter) for inner in names]
     hooks += [inner.register_forward_hook(leave) for inner in names]
     try:
-        # two images: batch norm in training mode refuses a single value a channel
+        for inner in normalising:
+            inner.training = False
         output = functional_call(module, state, (torch.empty(2, *image_shape, device="meta"),))
     except RuntimeError as error:
         layer, shape = entered[-1]
         return Stop(layer or type(module).__name__, shape, str(error).splitlines()[0])
     finally:
+        for inner in normalising:
+            inner.training = True
         for hook in hooks:
             hook.remove()
     logits = output if isinstance(output, Tensor) else output[0]

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from convkit.cli.configs import shipped
+
+SHIPPED = ", ".join(shipped())
 MODEL = "model: {architecture: lenet, schedule: plateau}\n"
 FILES = {
     "ok.yaml": "data: {class_path: digits, init_args: {size: 16}}\n" + MODEL + "trainer: {max_epochs: 1}\nwandb: off\n",
@@ -36,13 +39,13 @@ FILES = {
 
 BEFORE_TORCH = [
     ("fot", "unknown command 'fot'; did you mean fit?"),
-    ("--versoin", "unknown command '--versoin'; choose from fit, "),
+    ("--versoin", "unknown command '--versoin'; did you mean --version?"),
     ("plugins --jsn", "plugins has no option '--jsn'; did you mean --json?"),
-    ("fit --config", "--config needs a value: a YAML file, or one of cifar10, fashion_mnist, quickstart"),
+    ("fit --config", f"--config needs a value: a YAML file, or one of {SHIPPED}"),
     ("fit --config quickstrat", "there is no config quickstrat; did you mean quickstart?"),
     ("fit --config ok.yml", "there is no config ok.yml; did you mean ok.yaml?"),
-    ("fit --config zzz", "there is no config zzz; choose from cifar10, fashion_mnist, quickstart"),
-    ("fit --config .", "there is no config .; choose from cifar10, fashion_mnist, quickstart"),
+    ("fit --config zzz", f"there is no config zzz; choose from {SHIPPED}"),
+    ("fit --config .", f"there is no config .; choose from {SHIPPED}"),
     ("fit --config syntax.yaml", "syntax.yaml, line 3, column 8: cannot be read: expected ',' or ']', but got ':'"),
     ("fit --config tab.yaml", "tab.yaml, line 2, column 1: cannot be read: found character '\\t' that cannot start"),
     ("fit --config twice.yaml", "twice.yaml, line 2, column 1: cannot be read: 'data' is given twice"),
@@ -110,7 +113,7 @@ VALUES = [
     ("fit --config ok.yaml --trainer.devices 0", "devices='0'"),
     ("fit --config ok.yaml --data arrays", "Arrays needs path; give --data.path"),
     ("fit --config ok.yaml --data arrays --data.path no.npz", "there is no file no.npz; set --data.path to your .npz"),
-    ("fit --config ok.yaml --data mnist --data.root ok.yaml", "MNIST is not under 'ok.yaml' (MNIST/raw/*.gz)"),
+    ("fit --config ok.yaml --data mnist --data.size 28 --data.root ok.yaml", "MNIST is not under 'ok.yaml' (MNIST/raw/*.gz)"),
     ("fit --config ok.yaml --model.schedule.monitor val/top1", "watches 'val/top1', which nothing logs; did you mean "),
     ("fit --config ok.yaml --trainer.limit_val_batches 0", "watches 'val/top1_error', and there is no validation"),
     (

@@ -27,6 +27,7 @@ class LeNet(ConvNet):
         pooling: ``max``, or ``average`` as in the paper.
     """
 
+    published_for = (10, (1, 32, 32))
     stages: Mapping[str, str] = {
         "conv1": "act1",
         "conv3": "act3",

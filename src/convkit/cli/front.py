@@ -22,6 +22,8 @@ COMMANDS = {
     "validate": Command("convkit.cli.training", "error on the validation images"),
     "test": Command("convkit.cli.training", "error on the test images"),
     "predict": Command("convkit.cli.training", "write the class of every test image to a file"),
+    "export": Command("convkit.cli.export", "write a run's network to one file, for deployment"),
+    "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),
 }
 
@@ -74,7 +76,7 @@ def run(words: list[str]) -> int:
         return 0
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        raise UserError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}")
+        raise UserError(f"unknown command {name!r}{did_you_mean(name, [*COMMANDS, '--help', '--version'])}")
     status: int = import_module(COMMANDS[name].module).main(name, rest)
     return status
 

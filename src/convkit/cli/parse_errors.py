@@ -12,7 +12,7 @@ from convkit.errors import did_you_mean
 from convkit.plugins import import_path
 
 _UNKNOWN = re.compile(r"^unrecognized arguments: (\S+)|^Subcommand '\w+' does not accept option '([^']+)'")
-_REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?: - |$)")
+_REQUIRED = re.compile(r"the following arguments are required: ([\w., ]+?)(?: - |\. Got value|$)")
 _NO_VALUE = re.compile(r"^argument (\S+): expected one argument")
 _LINKED = re.compile(r'^Linked "([^"]+)" must be given via "(\w+)\.')
 _NO_GROUP = re.compile(r'^Parser key "([^"]+)": Unable to load config [\'"](.*?)[\'"] - ')

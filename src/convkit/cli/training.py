@@ -96,14 +96,14 @@ def main(command: str, arguments: list[str]) -> int:
 
 def page(command: str) -> str:
     """The one screen of help."""
-    names = {f"{kind}s": _column(named(kind)) for kind in ("dataset", "architecture", "schedule")}
-    configs = _column(shipped())
+    names = {f"{kind}s": column(named(kind)) for kind in ("dataset", "architecture", "schedule")}
+    configs = column(shipped())
     if command == "fit":
         return HELP["fit"].format(configs=configs, dataset="digits", architecture="lenet", **names)
     return HELP["evaluate"].format(command=command, what=WHAT[command], configs=configs, **names)
 
 
-def _column(names: Iterable[str]) -> str:
+def column(names: Iterable[str]) -> str:
     """Names in the help's right-hand column, which holds 72 characters."""
     return textwrap.fill(", ".join(names), 72, break_on_hyphens=False).replace("\n", "\n" + 28 * " ")
 
