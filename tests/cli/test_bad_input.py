@@ -113,7 +113,10 @@ VALUES = [
     ("fit --config ok.yaml --trainer.devices 0", "devices='0'"),
     ("fit --config ok.yaml --data arrays", "Arrays needs path; give --data.path"),
     ("fit --config ok.yaml --data arrays --data.path no.npz", "there is no file no.npz; set --data.path to your .npz"),
-    ("fit --config ok.yaml --data mnist --data.size 28 --data.root ok.yaml", "MNIST is not under 'ok.yaml' (MNIST/raw/*.gz)"),
+    (
+        "fit --config ok.yaml --data mnist --data.size 28 --data.root ok.yaml",
+        "MNIST is not under 'ok.yaml' (MNIST/raw/*.gz)",
+    ),
     ("fit --config ok.yaml --model.schedule.monitor val/top1", "watches 'val/top1', which nothing logs; did you mean "),
     ("fit --config ok.yaml --trainer.limit_val_batches 0", "watches 'val/top1_error', and there is no validation"),
     (

@@ -1,9 +1,9 @@
 """``convkit inspect``: what each layer of an architecture puts out, costs and sees, up to where torch is needed."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from convkit import plugins
+from convkit.cli.inspect_request import Request
 from convkit.cli.names import words
 from convkit.cli.training import column
 from convkit.errors import UserError, did_you_mean
@@ -36,27 +36,6 @@ understood. The stride is the distance between neighbours in pixels.
 FLAGS = ("--stages", "--json")
 OPTIONS = ("--image_shape", "--num_classes", "--compare", "--plot")
 COMPARISONS = ("local", "dense")
-
-
-@dataclass
-class Request:
-    """What was asked for, the architecture's short name replaced."""
-
-    name: str  # as it was given
-    words: list[str] = field(default_factory=list)  # for the parser of the architecture
-    image_shape: tuple[int, int, int] | None = None
-    num_classes: int | None = None
-    compare: list[str] = field(default_factory=list)
-    plot: Path | None = None
-    stages: bool = False
-    json: bool = False
-    plugin: plugins.Plugin | None = None
-
-    @property
-    def title(self) -> str:
-        """The architecture with its options, as they were given."""
-        options = (word.removeprefix("--architecture.") for word in self.words if "--architecture." in word)
-        return " ".join([self.name, *options])
 
 
 def main(command: str, arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 from convkit import plugins
-from convkit.cli.inspect import Request
+from convkit.cli.inspect_request import Request
 from convkit.cli.layer_table import as_text
 from convkit.cli.parse_errors import one_line
 from convkit.convnet import ConvNet

@@ -22,10 +22,10 @@ from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
 from convkit.cli.parse_errors import one_line
 from convkit.cli.ranks import is_first_rank
+from convkit.cli.request import Request
 from convkit.cli.reserved import Reserved
 from convkit.cli.resume import OWN, tell_differences
 from convkit.cli.summary import tell_evaluation, tell_fit
-from convkit.cli.training import Request
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model

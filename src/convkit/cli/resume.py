@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from convkit.cli.training import Request
+from convkit.cli.request import Request
 from convkit.errors import UserError
 from convkit.run import find_checkpoint
 from convkit.weights import read_checkpoint

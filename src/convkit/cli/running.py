@@ -9,9 +9,9 @@ from convkit.callbacks.interruption import Interrupted, StoppedAtOnce
 from convkit.cli.lightning_cli import TrainingCLI
 from convkit.cli.quiet import quiet
 from convkit.cli.ranks import end_others, is_first_rank
+from convkit.cli.request import Request
 from convkit.cli.reserved import Reserved
 from convkit.cli.resume import resume
-from convkit.cli.training import Request
 from convkit.errors import UserError
 
 

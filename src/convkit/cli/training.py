@@ -3,13 +3,12 @@
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from convkit.cli.configs import find_config, read_config, shipped
 from convkit.cli.names import Names
-from convkit.plugins import Plugin, named
+from convkit.cli.request import Request
+from convkit.plugins import named
 
 HELP = {
     "fit": """\
@@ -61,25 +60,6 @@ WHAT = {
     "test": "Error, confusion matrix and worst mistakes on the test images.",
     "predict": "The class of every test image, with its probability, as predictions.csv.",
 }
-
-
-@dataclass
-class Request:
-    """What was asked for, short names replaced: configs from lowest to highest, then the command line's words."""
-
-    command: str
-    configs: list[dict[str, Any]] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    default_name: str | None = None
-    plugins: list[Plugin] = field(default_factory=list)
-
-    def value(self, option: str) -> Any:
-        """The value of a top-level option that wins so far, or None."""
-        for word in reversed(self.words):
-            name, equals, value = word.partition("=")
-            if equals and name == f"--{option}":
-                return value
-        return next((config[option] for config in reversed(self.configs) if config.get(option) is not None), None)
 
 
 def main(command: str, arguments: list[str]) -> int:
