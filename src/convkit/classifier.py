@@ -213,4 +213,7 @@ class Classifier(LightningModule):
             self._logged_at = checkpoint["global_step"]
         state = {key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items()}
         if why := differences(self.net, state):
-            raise UserError(f"the checkpoint is of another network than {type(self.net).__name__}: {why}")
+            raise UserError(
+                f"the checkpoint is of another network than {type(self.net).__name__}: {why}; "
+                "without --model.architecture it is the checkpoint's own"
+            )

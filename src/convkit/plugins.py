@@ -105,6 +105,12 @@ def find(kind: str, name: str) -> Plugin:
     return candidates[0]
 
 
+def at(kind: str, path: str) -> Plugin:
+    """The plugin that a dotted path belongs to; a path that no distribution names stands for itself."""
+    known = (plugin for plugin in installed() if plugin.kind == kind and plugin.path == path)
+    return next(known, Plugin(kind, path, "", "", path))
+
+
 def load(plugin: Plugin) -> Any:
     """Import a plugin.
 
@@ -115,6 +121,10 @@ def load(plugin: Plugin) -> Any:
         return import_path(plugin.target)
     except (Exception, SystemExit) as error:
         cause = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+        if not plugin.distribution:
+            raise UserError(
+                f"{plugin.kind} {plugin.name} cannot be used: {cause}; convkit plugins lists what there is"
+            ) from error
         raise UserError(f"{plugin} cannot be loaded: {cause}; repair or uninstall {plugin.distribution}") from error
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from convkit import plugins
 from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError, did_you_mean
@@ -115,6 +116,9 @@ def build(config: dict[str, Any]) -> tuple[Classifier, ImageData]:
     Raises:
         UserError: the configuration does not fit this version or the plugins that are installed.
     """
+    for kind, place in (("dataset", config["data"]), ("architecture", config["model"]["architecture"])):
+        if isinstance(place, dict):
+            plugins.load(plugins.at(kind, place["class_path"]))  # for its own error message
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Classifier, "model", sub_configs=True)
     parser.add_subclass_arguments(ImageData, "data", required=True)

@@ -35,8 +35,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "save a state_dict instead of a whole object"
         ) from error
     except Exception as error:  # a damaged pickle raises anything
-        reason = " ".join(str(error).split()[:30]) or type(error).__name__
-        raise UserError(f"{path} is not a readable checkpoint: {reason}") from error
+        if isinstance(error, OSError):
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(
+            f"{path} is not a readable checkpoint: it is none, or damaged ({type(error).__name__})"
+        ) from error
     if not isinstance(contents, dict):
         raise UserError(f"{path} holds a {type(contents).__name__}, not a state_dict")
     return contents

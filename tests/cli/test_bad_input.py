@@ -98,8 +98,8 @@ OPTIONS = [
     ("fit --config ok.yaml --model.architecture.activation rleu", "cannot be 'rleu'; wanted one of relu, tanh"),
     ("fit --config ok.yaml --model.architecture torch.nn.Linear", "torch.nn.Linear is no ConvNet; convkit plugins lists"),
     ("fit --config ok.yaml --data torch.nn.Linear", "data: torch.nn.Linear is no ImageData; convkit plugins lists"),
-    ("fit --config ok.yaml --model.architecture no.such.Net", "no.such.Net cannot be used: No module named 'no'; "),
-    ("fit --config ok.yaml --model.architecture convkit.convnet.Nett", "convkit.convnet.Nett cannot be used: module "),
+    ("fit --config ok.yaml --model.architecture no.such.Net", "no.such.Net cannot be used: ModuleNotFoundError: No module named 'no'; "),
+    ("fit --config ok.yaml --model.architecture convkit.convnet.Nett", "convkit.convnet.Nett cannot be used: AttributeError: module "),
     ("fit --config ok.yaml --name a/b", "--name is the name of a folder under runs, and cannot be 'a/b'"),
     ("fit --config ok.yaml --name ..", "--name is the name of a folder under runs, and cannot be '..'"),
 ]  # fmt: skip

@@ -140,9 +140,13 @@ def test_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_dotted_path_is_left_alone_and_forgets_the_plugin() -> None:
+def test_a_dotted_path_is_left_alone_and_replaces_the_plugin() -> None:
     names = Names()
     assert names.path("data", "digits") == DIGITS
     assert [plugin.name for plugin in names.chosen.values()] == ["digits"]
     assert names.path("data", "my.module.Data") == "my.module.Data"
-    assert not names.chosen
+    (chosen,) = names.chosen.values()
+    assert (chosen.target, chosen.distribution) == ("my.module.Data", "")
+    names.path("data", DIGITS)
+    (chosen,) = names.chosen.values()
+    assert (chosen.name, chosen.distribution) == ("digits", "convkit")

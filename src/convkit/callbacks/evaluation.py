@@ -133,7 +133,7 @@ class EvaluationPages(Callback):
         page = mistakes_page(mistakes, title)
         page.save(self.directory / f"{split}_mistakes.png")
         with (self.directory / f"{split}_confusion.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["true \\ predicted", *names])
             writer.writerows([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
         accuracy = [None if value != value else round(value, 3) for value in per_class_accuracy(confusion).tolist()]

@@ -31,7 +31,7 @@ class Predictions(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         names = data.class_names if isinstance(data, ImageData) else None
         with self.path.open("x", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["index", "predicted", "confidence", "label"])
             for index, (predicted, confidence, label) in enumerate(torch.cat(self._rows).tolist()):
                 name, truth = (

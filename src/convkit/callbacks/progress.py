@@ -33,6 +33,7 @@ class Progress(TQDMProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self._clock = time.monotonic()  # resumed in mid-epoch, there is no start of one
         if trainer.is_global_zero and isinstance(pl_module, Classifier):
             parameters = sum(parameter.numel() for parameter in pl_module.net.parameters())
             device = trainer.strategy.root_device

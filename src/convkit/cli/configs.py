@@ -59,7 +59,7 @@ def find_config(name: str) -> Path:
     if not name:
         raise UserError(f"--config needs a value: a YAML file, or one of {', '.join(shipped())}")
     path = Path(name).expanduser()
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a pipe will do
         return path
     known = shipped()
     if name.removesuffix(".yaml") in known and path.parent == Path():

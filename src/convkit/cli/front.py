@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(words)
         sys.stdout.flush()  # here, where a reader that has gone is no error
         return status
-    except UserError as error:
+    except (UserError, PermissionError) as error:  # what may not be read or written is named in its message
         if debug:
             traceback.print_exc()
         print(f"convkit: error: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ class Names:
     def path(self, place: str, name: str) -> str:
         """The dotted path of a short name or ``distribution:name``; a dotted path as it is."""
         if "." in name and ":" not in name:
-            self.chosen.pop(place, None)
+            self.chosen[place] = plugins.at(PLACES[place], name)
             return name
         plugin = plugins.find(PLACES[place], name)
         self.chosen[place] = plugin

@@ -7,6 +7,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from convkit import plugins
 from convkit.callbacks.interruption import Interrupted, StoppedAtOnce
 from convkit.cli.lightning_cli import TrainingCLI
+from convkit.cli.names import Names
 from convkit.cli.quiet import quiet
 from convkit.cli.ranks import end_others, is_first_rank
 from convkit.cli.request import Request
@@ -17,10 +18,12 @@ from convkit.errors import UserError
 
 def run(request: Request) -> int:
     """Parse, build and run; the exit status."""
-    for plugin in request.plugins:
-        plugins.load(plugin)  # for its own error message, before the parser would wrap it
     quiet()
     checkpoint, resumed = resume(request)
+    names = Names()
+    names.in_config(resumed or {})
+    for plugin in [*names.chosen.values(), *request.plugins]:
+        plugins.load(plugin)  # for its own error message, before the parser would wrap it
     reserved = Reserved()
     try:
         TrainingCLI(request, resumed, checkpoint, reserved)

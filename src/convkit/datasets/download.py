@@ -19,7 +19,7 @@ def fetched(source: Any, root: str, expected: str) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bar is no result
             source(str(Path(root).expanduser()), download=True)
     except (HTTPException, OSError, RuntimeError) as error:  # urllib's are OSErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
         raise UserError(
             f"{source.__name__} is not under {root!r} ({expected}) and could not be downloaded there: {reason}; "
             "set --data.root to the folder that holds it"
