@@ -52,9 +52,16 @@ class WorstMistakes:
                 torch.cat([value, value.new_full((short, *value.shape[1:]), -torch.inf if index == 0 else 0)])
                 for index, value in enumerate(self._kept)
             )
-            gathered = tuple(trainer.strategy.all_gather(value).flatten(0, 1) for value in filled)
+            gathered = tuple(_over_ranks(value, trainer.world_size) for value in filled)
         order = gathered[0].argsort(descending=True)[:KEPT].tolist()
         return [tuple(value[index] for value in gathered) for index in order if gathered[0][index] > -torch.inf]
+
+
+def _over_ranks(value: Tensor, ranks: int) -> Tensor:
+    """The tensors of all ranks, of one shape, along their first dimension."""
+    parts = [torch.empty_like(value) for _ in range(ranks)]
+    torch.distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts)
 
 
 class EvaluationPages(Callback):
