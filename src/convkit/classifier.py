@@ -28,7 +28,7 @@ class Classifier(LightningModule):
 
     Args:
         architecture: a factory, (num_classes, image_shape) to network; its other arguments come from the config.
-        schedule: how the network is optimised.
+        schedule: how the network is optimised; evaluation needs none.
         init_from: file of weights to start from: a state_dict, published or of a checkpoint.
         num_classes: K; taken from the data.
         image_shape: C, H, W; taken from the data.
@@ -37,14 +37,14 @@ class Classifier(LightningModule):
     def __init__(
         self,
         architecture: Callable[[int, tuple[int, int, int]], ConvNet],
-        schedule: Schedule,
+        schedule: Schedule | None = None,
         init_from: str | None = None,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
     ) -> None:
         super().__init__()
         self.net = architecture(num_classes, image_shape)
-        self.schedule = schedule
+        self._schedule = schedule
         if init_from is not None:
             load_weights(self.net, init_from)
         self.metrics = EvaluationMetrics(num_classes)
@@ -52,6 +52,17 @@ class Classifier(LightningModule):
         self._since_log = RunningMeans()
         self._epoch = RunningMeans()
         self._logged_at = 0
+
+    @property
+    def schedule(self) -> Schedule:
+        """How the network is optimised.
+
+        Raises:
+            UserError: it was made without, to be evaluated.
+        """
+        if self._schedule is None:
+            raise UserError("training needs a schedule; give --model.schedule NAME: convkit plugins lists them")
+        return self._schedule
 
     def forward(self, images: Tensor) -> Tensor:
         """N×C×H×W normalised images to N×K logits."""

@@ -85,6 +85,10 @@ class TrainingCLI(LightningCLI):
             raise UserError("no data is chosen; give --data NAME, such as --data digits, or a --config")
         if self.request.command != "fit" and not self.checkpoint and not config.model.init_from:
             raise UserError(f"{self.request.command} needs weights; give --ckpt_path RUN or --model.init_from FILE")
+        if self.request.command == "fit" and config.model.schedule is None:
+            raise UserError(
+                "fit needs model.schedule; give --model.schedule, or a --config such as --config quickstart"
+            )
         if config.name and (Path(config.name).name != config.name or config.name.startswith(".")):
             raise UserError(f"--name is the name of a folder under {config.runs}, and cannot be {config.name!r}")
         config.name = config.name or self.request.default_name or (self.resumed or {}).get("name") or self._own_name()
