@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": Command("convkit.cli.training", "error on the validation images"),
     "test": Command("convkit.cli.training", "error on the test images"),
     "predict": Command("convkit.cli.training", "write the class of every test image to a file"),
+    "data": Command("convkit.cli.data", "what is in a data set, and a sheet of its images"),
     "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),
 }
 
