@@ -1,4 +1,4 @@
-"""What ``convkit fit`` costs a step: against a hand-written loop over the same tensors, a bare Trainer and the usual way.
+"""What a step of ``convkit fit`` costs, against a hand-written loop, a bare Trainer and the usual way.
 
     python benchmarks/fit.py [--network lenet] [--steps 200] [--rounds 5] [--threads 1] [--cpu] [--flags]
 
@@ -84,7 +84,9 @@ class Bench:
     def net(self) -> nn.Module:
         torch.manual_seed(0)
         module, _, name = self.path.rpartition(".")
-        made: nn.Module = getattr(__import__(module, fromlist=[name]), name)(10, self.data().image_shape, **self.options)
+        made: nn.Module = getattr(__import__(module, fromlist=[name]), name)(
+            10, self.data().image_shape, **self.options
+        )
         return made
 
     def hand(self) -> float:
@@ -123,7 +125,7 @@ class Bench:
     def fit(self, *flags: str) -> float:
         init = {"class_path": self.path, "init_args": self.options}
         status = convkit([
-            "fit", "--data", "arrays", f"--data.path={self.file}", "--data.val_fraction=0", f"--data.batch_size={BATCH}",
+            "fit", "--data=arrays", f"--data.path={self.file}", "--data.val_fraction=0", f"--data.batch_size={BATCH}",
             f"--data.mean={self.mean}", f"--data.std={self.mean}", f"--model.architecture={init}".replace("'", '"'),
             "--model.schedule=plateau", "--trainer.max_epochs=1", "--trainer.accelerator=cpu",
             f"--runs={self.folder / 'runs'}", *flags,
@@ -226,7 +228,9 @@ def main() -> None:
                     seconds = contestant()
                 times.setdefault(name, []).append(1000 * seconds)
     cores, versions = os.cpu_count(), f"torch {torch.__version__}, lightning {lightning.__version__}"
-    print(f"{options.network}, batch {BATCH}, {options.steps} steps, {options.threads} thread(s) of {cores}, {versions}")
+    print(
+        f"{options.network}, batch {BATCH}, {options.steps} steps, {options.threads} thread(s) of {cores}, {versions}"
+    )
     print(f"{'':<14}{'median ms':>10}{'least':>9}{'most':>9}{'of hand':>9}")
     for name, values in times.items():
         ratio = statistics.median(hand / own for hand, own in zip(times["hand"], values, strict=True))
