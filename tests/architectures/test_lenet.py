@@ -39,16 +39,6 @@ def test_parameters() -> None:
     assert sum(parameter.numel() for parameter in LeNet(10, (1, 32, 32)).parameters()) == 61_706
 
 
-def test_padding_makes_mnist_the_papers_size() -> None:
-    padded, full = LeNet(10, (1, 28, 28), padding=2), LeNet(10, (1, 32, 32))
-    full.load_state_dict(padded.state_dict())
-    images = torch.randn(2, 1, 28, 28)
-    with torch.no_grad():
-        torch.testing.assert_close(padded(images), full(F.pad(images, (2, 2, 2, 2))))
-    with pytest.raises(ValueError, match="padding is a number of pixels and cannot be -1"):
-        LeNet(10, (1, 28, 28), padding=-1)
-
-
 def test_stages_are_activations_in_forward_order() -> None:
     net = LeNet(10, (1, 32, 32))
     assert dict(net.stages) == {"conv1": "act1", "conv3": "act3", "fc5": "act5", "fc6": "act6", "head": "fc7"}

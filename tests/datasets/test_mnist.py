@@ -130,3 +130,18 @@ def test_labels_of_another_file_are_noticed(raw: Path) -> None:
     (raw / "train-labels-idx1-ubyte").write_bytes((raw / "t10k-labels-idx1-ubyte").read_bytes())
     with pytest.raises(UserError, match="Mnist has 40 training images, but 20 labels"):
         Mnist(root=str(raw.parents[1])).setup()
+
+
+def test_a_larger_size_is_a_black_border(shared: Callable[[str], Path]) -> None:
+    root = str(shared("data/FashionMNIST").parent)
+    plain, larger = FashionMnist(root), FashionMnist(root, size=32)
+    assert (plain.image_shape, larger.image_shape) == ((1, 28, 28), (1, 32, 32))
+    inner, outer = plain.load()[1].images, larger.load()[1].images
+    assert torch.equal(outer[:, :, 2:30, 2:30], inner)
+    assert outer.sum() == inner.sum()
+
+
+@pytest.mark.parametrize("size", [27, 31, -2])
+def test_a_size_that_cannot_be(size: int) -> None:
+    with pytest.raises(ValueError, match=f"size is an even number from 28 on, not {size}"):
+        Mnist("data", size=size)

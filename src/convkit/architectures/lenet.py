@@ -25,7 +25,6 @@ class LeNet(ConvNet):
         image_shape: C, H, W; 32×32 in the paper, 16×16 at least.
         activation: ``relu``, or ``tanh`` as in the paper (without its scaling).
         pooling: ``max``, or ``average`` as in the paper.
-        padding: pixels of zeros around the image; 2 makes MNIST's 28×28 the paper's 32×32 (§III.A).
     """
 
     stages: Mapping[str, str] = {
@@ -42,16 +41,13 @@ class LeNet(ConvNet):
         image_shape: tuple[int, int, int],
         activation: Literal["relu", "tanh"] = "relu",
         pooling: Literal["max", "average"] = "max",
-        padding: int = 0,
     ) -> None:
         super().__init__()
         for option, value, known in (("activation", activation, _ACTIVATIONS), ("pooling", pooling, _POOLINGS)):
             if value not in known:
                 raise ValueError(f"lenet: there is no {option} {value!r}{did_you_mean(value, known)}")
-        if padding < 0:
-            raise ValueError(f"lenet: padding is a number of pixels and cannot be {padding}")
         act, pool = _ACTIVATIONS[activation], _POOLINGS[pooling]
-        self.conv1 = nn.Conv2d(image_shape[0], 6, 5, padding=padding)
+        self.conv1 = nn.Conv2d(image_shape[0], 6, 5)
         self.act1 = act()
         self.pool2 = pool(2)
         self.conv3 = nn.Conv2d(6, 16, 5)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the field's own name
 from torchvision import datasets
 
 from convkit.datasets.batches import Split
@@ -19,25 +20,30 @@ _FILES = {
     True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+SIDE = 28  # of an image in the files
 
 
 class Mnist(InMemoryData):
     """Handwritten digits, 28×28.
 
     Args:
+        size: side of an image; 32 puts it into the middle of a black field, as LeNet-5 was drawn for (LeCun et al.
+            1998, §III.A).
         root: folder that holds ``MNIST/raw``, as torchvision lays it out, compressed or not; downloaded where absent.
     """
 
     source: ClassVar[Any] = datasets.MNIST
     num_classes = 10
-    image_shape = (1, 28, 28)
     class_names: list[str] = [str(digit) for digit in range(10)]
     mean = (0.1307,)
     std = (0.3081,)
 
-    def __init__(self, root: str = "data", **options: Any) -> None:
+    def __init__(self, root: str = "data", size: int = SIDE, **options: Any) -> None:
         super().__init__(**options)
+        if size < SIDE or size % 2:
+            raise ValueError(f"{type(self).__name__}: size is an even number from {SIDE} on, not {size}")
         self.root = root
+        self.image_shape = (1, size, size)
 
     @property
     def folder(self) -> Path:
@@ -48,17 +54,19 @@ class Mnist(InMemoryData):
             fetched(self.source, self.root, f"{self.source.__name__}/raw/*.gz")
 
     def load(self) -> tuple[Split, Split]:
-        train, test = (Split(*(_read(self.folder / name) for name in _FILES[part])) for part in (True, False))
-        return (
-            Split(train.images.unsqueeze(1), train.targets.to(torch.int64)),
-            Split(test.images.unsqueeze(1), test.targets.to(torch.int64)),
+        border = (self.image_shape[1] - SIDE) // 2
+        parts = ([_read(self.folder / name) for name in _FILES[part]] for part in (True, False))
+        train, test = (
+            Split(F.pad(images, (border,) * 4).unsqueeze(1), targets.to(torch.int64)) for images, targets in parts
         )
+        return train, test
 
 
 class FashionMnist(Mnist):
     """Zalando's articles, 28×28: MNIST's form, harder.
 
     Args:
+        size: side of an image; more than 28 puts it into the middle of a black field.
         root: folder that holds ``FashionMNIST/raw``, as torchvision lays it out, compressed or not; downloaded where
             absent.
     """
