@@ -49,7 +49,7 @@ def test_images_are_shown_as_they_are_in_hard_pixels() -> None:
 
 
 def test_values_beyond_the_range_are_clipped_and_large_images_shrunk() -> None:
-    page = mistakes_page([mistake(torch.full((3, 8, 8), 7.0)), mistake(torch.full((3, 300, 200), -1.0))], "odd")
+    page = mistakes_page([mistake(torch.full((3, 8, 8), 7.0)), mistake(torch.full((3, 300, 300), -1.0))], "odd")
     assert (tile(page, 0) == 255).all()
     assert (tile(page, 1) == 0).all()
 

@@ -18,6 +18,7 @@ from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
+from convkit.callbacks.unprofiled import Unprofiled
 from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
 from convkit.cli.parse_errors import one_line
@@ -134,6 +135,8 @@ class TrainingCLI(LightningCLI):
         if is_first_rank():
             self.reserved.directory = self._allocate()
             self._save_config(self.reserved.directory)
+        if settings.profiler is None:
+            options["profiler"] = Unprofiled()
         folder = self.reserved.directory or Path(settings.default_root_dir or ".")
         options["default_root_dir"] = str(folder)
         options["logger"] = self._loggers(settings.logger, folder)

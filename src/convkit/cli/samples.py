@@ -1,0 +1,108 @@
+"""Building data sets as ``fit`` would, and taking figures and images from them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor
+
+from convkit.cli.parse_errors import one_line
+from convkit.cli.quiet import quiet
+from convkit.datasets.base import ImageData
+from convkit.errors import UserError
+from convkit.report.sheet import Section, sheet
+
+
+class Summary(NamedTuple):
+    """A data set and its figures; ``counts`` by class, then by split."""
+
+    name: str
+    data: ImageData
+    counts: dict[str, dict[str, int]]
+
+    @property
+    def classes(self) -> int:
+        return self.data.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.data.image_shape
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return self.data.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.data.std
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "image_shape": list(self.image_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "counts": self.counts,
+        }
+
+
+def summarised(name: str, words: list[str]) -> Summary:
+    """The data set that ``--data=…`` and its options stand for, made ready, with its figures.
+
+    Raises:
+        UserError: an option that it does not take, or data that is not there.
+    """
+    quiet()
+    data = _built(words)
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("test")
+    labels = {
+        split: torch.bincount(data.labels(split), minlength=data.num_classes) for split in ("train", "val", "test")
+    }
+    counts = {
+        class_name: {split: int(count[index]) for split, count in labels.items()}
+        for index, class_name in enumerate(data.class_names)
+    }
+    return Summary(name, data, counts)
+
+
+def _built(words: list[str]) -> ImageData:
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_subclass_arguments(ImageData, "data", required=True)
+    try:
+        parsed = parser.parse_args(words)
+        data: ImageData = parser.instantiate(parsed).data
+    except (ArgumentError, ValueError, TypeError, OSError) as error:
+        options = parser.get_defaults(skip_validation=True).keys()
+        raise UserError(one_line(str(error), "data", list(options))) from error
+    return data
+
+
+def draw(found: list[Summary], split: str, count: int, path: Path) -> None:
+    """The first ``count`` images that the loader of a split gives, of every data set, into a PNG file."""
+    sections = []
+    for summary in found:
+        images, targets = _first(summary.data, split, count)
+        labels = [summary.data.class_names[target] for target in targets.tolist()]
+        shape = " x ".join(map(str, summary.image_shape))  # the font has no ×
+        sections.append(Section(f"{summary.name} · {split} · {shape}", list(images), labels))
+    try:
+        sheet(sections).save(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _first(data: ImageData, split: str, count: int) -> tuple[Tensor, Tensor]:
+    """Images from 0 to 1, as they were before they were normalised, and their classes."""
+    images, targets, left = [], [], count
+    for batch, labels in getattr(data, f"{split}_dataloader")():
+        images.append(batch[:left])
+        targets.append(labels[:left])
+        left -= len(images[-1])
+        if left <= 0:
+            break
+    mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
+    return torch.cat(images).cpu() * std + mean, torch.cat(targets).cpu()
