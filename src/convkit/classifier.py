@@ -1,5 +1,6 @@
 """The LightningModule: a network, a schedule, and what is counted. Nothing else."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +54,14 @@ class Classifier(LightningModule):
         self._logged_at = 0
 
     def forward(self, images: Tensor) -> Tensor:
-        """N×C×H×W normalised images to N×K logits."""
+        """N×C×H×W normalised images to N×K logits.
+
+        Of several crops of each image, N×crops×C×H×W, the probabilities are averaged (Krizhevsky et al. 2012, §4.1);
+        what comes back is their logarithm, which softmax and cross-entropy take like logits.
+        """
+        if images.ndim == 5:
+            logits = as_outputs(self.net(images.flatten(0, 1))).logits.unflatten(0, images.shape[:2])
+            return (logits.log_softmax(2).logsumexp(1) - math.log(images.shape[1])).to(logits.dtype)
         return as_outputs(self.net(images)).logits
 
     # -- training ------------------------------------------------------------------------------------------------

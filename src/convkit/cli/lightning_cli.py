@@ -24,6 +24,7 @@ from convkit.callbacks.interruption import Interrupted, Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
+from convkit.callbacks.skipped import Skipped
 from convkit.classifier import Classifier
 from convkit.cli.parse_errors import one_line
 from convkit.cli.resume import OWN, resume, tell_differences
@@ -192,7 +193,7 @@ class TrainingCLI(LightningCLI):
             own.append(Progress())
         if self.request.command == "predict":
             return [*own, Predictions(self.reserved.directory and self.reserved.directory / "predictions.csv")]
-        own.append(EvaluationPages(self.reserved.directory))
+        own += [EvaluationPages(self.reserved.directory), Skipped(self.reserved.directory)]
         if self.request.command == "fit":
             self.reserved.record = Record(self.reserved.directory, self.plain)
             own.append(self.reserved.record)
