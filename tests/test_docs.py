@@ -38,7 +38,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        short = ["--trainer.max_epochs", "1", "--data.size", "12", "--wandb", "off"]
+        short = ["--trainer.max_epochs", "1", "--data.size", "16", "--wandb", "off"]
         assert main(["fit", "--config", "quickstart", *short]) == 0
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8), np.arange(20) % 2

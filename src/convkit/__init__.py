@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from convkit.convnet import ConvNet as ConvNet
     from convkit.convnet import Outputs as Outputs
     from convkit.datasets.base import ImageData as ImageData
+    from convkit.datasets.batches import Split as Split
     from convkit.datasets.in_memory import InMemoryData as InMemoryData
-    from convkit.datasets.in_memory import Split as Split
     from convkit.errors import UserError as UserError
     from convkit.run import Run as Run
     from convkit.schedules.base import Schedule as Schedule
@@ -25,7 +25,7 @@ _HOMES = {
     "Outputs": "convkit.convnet",
     "Run": "convkit.run",
     "Schedule": "convkit.schedules.base",
-    "Split": "convkit.datasets.in_memory",
+    "Split": "convkit.datasets.batches",
     "UserError": "convkit.errors",
 }
 __all__ = [

@@ -2,18 +2,19 @@
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfig, OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from convkit.convnet import ConvNet, as_outputs
 from convkit.datasets.base import ImageData
-from convkit.errors import UserError
+from convkit.errors import UserError, did_you_mean
 from convkit.metrics import EvaluationMetrics, RunningMeans
 from convkit.schedules.base import Schedule
 from convkit.weights import differences, load_weights
@@ -28,7 +29,7 @@ class Classifier(LightningModule):
 
     Args:
         architecture: a factory, (num_classes, image_shape) to network; its other arguments come from the config.
-        schedule: how the network is optimised.
+        schedule: how the network is optimised; evaluation needs none.
         init_from: file of weights to start from: a state_dict, published or of a checkpoint.
         num_classes: K; taken from the data.
         image_shape: C, H, W; taken from the data.
@@ -37,14 +38,14 @@ class Classifier(LightningModule):
     def __init__(
         self,
         architecture: Callable[[int, tuple[int, int, int]], ConvNet],
-        schedule: Schedule,
+        schedule: Schedule | None = None,
         init_from: str | None = None,
         num_classes: int = 10,
         image_shape: tuple[int, int, int] = (3, 32, 32),
     ) -> None:
         super().__init__()
         self.net = architecture(num_classes, image_shape)
-        self.schedule = schedule
+        self._schedule = schedule
         if init_from is not None:
             load_weights(self.net, init_from)
         self.metrics = EvaluationMetrics(num_classes)
@@ -52,6 +53,17 @@ class Classifier(LightningModule):
         self._since_log = RunningMeans()
         self._epoch = RunningMeans()
         self._logged_at = 0
+
+    @property
+    def schedule(self) -> Schedule:
+        """How the network is optimised.
+
+        Raises:
+            UserError: it was made without, to be evaluated.
+        """
+        if self._schedule is None:
+            raise UserError("training needs a schedule; give --model.schedule NAME: convkit plugins lists them")
+        return self._schedule
 
     def forward(self, images: Tensor) -> Tensor:
         """N×C×H×W normalised images to N×K logits.
@@ -87,11 +99,13 @@ class Classifier(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Straight to the loggers: self.log in every step costs more than a small network's own step.
-        step, every = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if step % every == 0 and step > self._logged_at:
+        if self.global_step > self._logged_at and self._logs_now():
             self._log_step()
         if self.trainer.is_last_batch:
             self._end_epoch()
+
+    def _logs_now(self) -> bool:
+        return bool(self.global_step % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self) -> None:
         self._end_epoch()  # where max_steps or an interruption ended it before its last batch
@@ -149,7 +163,7 @@ class Classifier(LightningModule):
     def on_validation_epoch_end(self) -> None:
         values = self._log_evaluation("val")
         # Before the checkpoint of this validation is written, so that it holds the policy's new state.
-        if self.trainer.training or (self.trainer.validating and self.trainer.state.fn == "fit"):
+        if self.trainer.state.fn == "fit":
             self._step_plateaus(values)
 
     def on_test_epoch_end(self) -> None:
@@ -164,25 +178,35 @@ class Classifier(LightningModule):
         self.log_dict({**values, **place}, sync_dist=False)
         return values
 
-    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any | None) -> None:
-        # Lightning steps a plateau policy at the end of every epoch, with a stale value or none where validation
-        # was skipped (lightning#10496, #20829). Ours are stepped by validation itself.
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)
+    def on_train_start(self) -> None:
+        # Lightning would step a plateau policy at the end of every epoch, and fail where validation was skipped
+        # (lightning#10496, #20829). Ours are stepped by validation itself.
+        for config in self._plateaus():
+            config.frequency = sys.maxsize
+            if not self.trainer.enable_validation:
+                raise UserError(f"the schedule watches {config.monitor!r}, and there is no validation")
+        if self._since_log.count and self._logs_now():  # a signal ended the fit before this row was written
+            self._log_step()
+
+    def _plateaus(self) -> list[LRSchedulerConfig]:
+        return [each for each in self.trainer.lr_scheduler_configs if isinstance(each.scheduler, ReduceLROnPlateau)]
 
     def _step_plateaus(self, values: dict[str, Tensor]) -> None:
-        for config in self.trainer.lr_scheduler_configs:
-            if not isinstance(config.scheduler, ReduceLROnPlateau):
+        known = {**self.trainer.callback_metrics, **values}
+        for config in self._plateaus():
+            watched = str(config.monitor)
+            if self.trainer.sanity_checking and watched.startswith("train/"):
                 continue
-            known = {**self.trainer.callback_metrics, **values}
-            if config.monitor not in known:
-                raise UserError(
-                    f"the schedule watches {config.monitor!r}, which nothing logs; there are {', '.join(sorted(known))}"
-                )
-            config.scheduler.step(known[config.monitor].item())
-            if said := getattr(config.scheduler, "said", ""):
+            if watched not in known:
+                near = did_you_mean(watched, known.keys() - {"step", "epoch"})
+                raise UserError(f"the schedule watches {watched!r}, which nothing logs{near}")
+            if self.trainer.sanity_checking:
+                continue
+            scheduler: Any = config.scheduler
+            scheduler.step(known[watched].item())
+            if said := getattr(scheduler, "said", ""):
                 self.print(f"epoch {self.current_epoch + 1}: {said}")
-            if getattr(config.scheduler, "finished", False):
+            if getattr(scheduler, "finished", False):
                 self.trainer.should_stop = True
 
     # -- checkpoints ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 
 class EvaluationMetrics(nn.Module):
@@ -18,14 +18,15 @@ class EvaluationMetrics(nn.Module):
         self.images = SumMetric(nan_strategy="disable")
         # validate_args would read every batch back from the device
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
-        self.top5 = MulticlassAccuracy(num_classes, top_k=min(5, num_classes), average="micro", validate_args=False)
+        self.among_top5 = SumMetric(nan_strategy="disable")
 
     def update(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """One batch: N×K logits, N class indices, their mean loss."""
         self.loss.update(loss * len(targets))
         self.images.update(len(targets))
         self.confusion.update(logits.argmax(1), targets)
-        self.top5.update(logits, targets)
+        top5 = logits.topk(min(5, self.num_classes)).indices
+        self.among_top5.update((top5 == targets[:, None]).sum())
 
     def compute(self) -> tuple[dict[str, Tensor], Tensor]:
         """``loss``, ``top1_error`` and ``top5_error`` (percent), and the K×K confusion matrix, rows the true class."""
@@ -33,12 +34,12 @@ class EvaluationMetrics(nn.Module):
         values = {
             "loss": self.loss.compute() / self.images.compute(),
             "top1_error": 100 * (1 - confusion.diagonal().sum() / confusion.sum()),
-            "top5_error": 100 * (1 - self.top5.compute()),
+            "top5_error": 100 * (1 - self.among_top5.compute() / self.images.compute()),
         }
         return {name: value.float() for name, value in values.items()}, confusion
 
     def reset(self) -> None:
-        for metric in (self.loss, self.images, self.confusion, self.top5):
+        for metric in (self.loss, self.images, self.confusion, self.among_top5):
             metric.reset()
 
 

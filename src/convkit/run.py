@@ -5,6 +5,7 @@
 
 import csv
 import os
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Run:
         if (path / LATEST / CONFIG).is_file():
             return cls((path / LATEST).resolve())
         if not path.exists():
-            siblings = [str(entry) for entry in path.parent.glob("*") if entry.is_dir()] if path.parent.is_dir() else []
+            siblings = [str(entry) for entry in path.parent.glob("*") if entry.is_dir()]
             raise UserError(f"there is no run {path}{did_you_mean(str(path), siblings)}")
         raise UserError(f"{path} is not a run: it has no {CONFIG}")
 
@@ -124,7 +125,7 @@ def build(config: dict[str, Any]) -> tuple[Classifier, ImageData]:
         parsed = parser.parse_object({"model": model, "data": config["data"]})
     except ArgumentError as error:
         raise UserError(f"the run's configuration cannot be read: {' '.join(str(error).split())}") from error
-    built = parser.instantiate_classes(parsed)
+    built = parser.instantiate(parsed)
     return built.model, built.data
 
 
@@ -175,5 +176,7 @@ def find_checkpoint(path: str, root: str | Path, name: str | None, prefer: str =
         run = Run.open(file)
         preferred = run.directory / CHECKPOINTS / f"{prefer}.ckpt"
         return preferred if preferred.is_file() else run.checkpoint
-    near = [str(entry) for entry in file.parent.glob("*.ckpt")] if file.parent.is_dir() else []
-    raise UserError(f"there is no checkpoint {path}{did_you_mean(path, near)}")
+    kept = list(file.parent.glob("*.ckpt")) if file.parent.is_dir() else []
+    runs = [*Path(root).glob("*"), *Path(root).glob("*/*")]
+    near = get_close_matches(path, ["last", "best", *map(str, kept or runs)], n=1)
+    raise UserError(f"there is no checkpoint or run {path}{did_you_mean(path, near)}")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from convkit.datasets.arrays import Arrays
-from convkit.datasets.in_memory import measure
+from convkit.datasets.statistics import measure
 from convkit.errors import UserError
 
 

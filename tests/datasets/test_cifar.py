@@ -13,7 +13,7 @@ import torch
 
 from convkit.datasets.arrays import Arrays
 from convkit.datasets.cifar import Cifar10, Cifar100
-from convkit.datasets.in_memory import measure
+from convkit.datasets.statistics import measure
 from convkit.errors import UserError
 
 Listing = Callable[[Path], list[tuple[str, int]]]
@@ -120,8 +120,42 @@ def test_damaged(cifar: tuple[type[Cifar10], Path], damage: str, no_network: Non
     made.prepare_data()
     with pytest.raises(UserError) as raised:
         made.load()
-    assert str(raised.value).startswith(f"{data.source.__name__} under '{root}' cannot be read: Dataset not found")
+    name = data.source.train_list[0][0] if damage == "file" else data.source.test_list[0][0]
+    assert str(raised.value).startswith(
+        f"{data.source.__name__} under '{root}' cannot be read: {name} is missing or is not the published one; "
+    )
     assert "\n" not in str(raised.value)
+
+
+class Harm:
+    """What a pickle may hold: a call of any function, here of one that would leave a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_file_that_would_run_something_is_refused(
+    cifar: tuple[type[Cifar10], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever can put a file there may have changed what is expected of it, too."""
+    data, root = cifar
+    name = data.source.test_list[0][0]
+    entry = {"data": Harm(tmp_path / "harm"), "labels": [0]}
+    monkeypatch.setattr(data.source, "test_list", [[name, write(root / data.source.base_folder / name, entry)]])
+    with pytest.raises(UserError, match=r"cannot be read: it names pathlib\.[\w.]+; delete it to have"):
+        data(root=str(root)).load()
+    assert not (tmp_path / "harm").exists()
+
+
+def test_against_torchvisions_reader(cifar: tuple[type[Cifar10], Path]) -> None:
+    data, root = cifar
+    for split, is_train in zip(data(root=str(root)).load(), (True, False), strict=True):
+        theirs = data.source(root, train=is_train)
+        assert np.array_equal(split.images.permute(0, 2, 3, 1).numpy(), theirs.data)
+        assert split.targets.tolist() == theirs.targets
 
 
 def test_a_damaged_archive_in_a_read_only_root(
@@ -150,6 +184,6 @@ def test_published_mean_and_deviation_of_cifar10(shared: Callable[[str], Path]) 
     assert arrays.class_names == Cifar10.class_names
     train, test = arrays.load()
     assert (train.images.shape, test.images.shape) == ((50_000, 3, 32, 32), (10_000, 3, 32, 32))
-    mean, std = measure(train.images)
+    mean, std, _ = measure(train.images)
     assert tuple(round(value, 4) for value in mean) == Cifar10.mean
     assert tuple(round(value, 4) for value in std) == Cifar10.std

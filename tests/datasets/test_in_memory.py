@@ -12,8 +12,10 @@ from torch import Tensor
 from torchvision.transforms import Normalize
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.in_memory import Batches, InMemoryData, Split, measure, stratified
+from convkit.datasets.batches import Batches, Split, resident
+from convkit.datasets.in_memory import InMemoryData
 from convkit.datasets.order import Order
+from convkit.datasets.statistics import measure
 from convkit.errors import UserError
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -181,15 +183,6 @@ def test_only_training_is_shuffled_and_augmented() -> None:
     assert not torch.equal(training, data.splits["train"].targets)
 
 
-def test_stratified_holds_out_a_share_of_each_class() -> None:
-    targets = np.repeat([0, 1, 2], [100, 50, 7])
-    held_out = stratified(targets, 0.1, seed=0).numpy()
-    assert [int(held_out[targets == target].sum()) for target in range(3)] == [10, 5, 1]
-    assert np.array_equal(held_out, stratified(targets, 0.1, seed=0).numpy())
-    assert not np.array_equal(held_out, stratified(targets, 0.1, seed=1).numpy())
-    assert not stratified(targets, 0.0, seed=0).any()
-
-
 def test_splits_are_disjoint_and_complete() -> None:
     data = Made(val_fraction=0.2, seed=4)
     data.setup()
@@ -208,19 +201,12 @@ def test_no_validation_share_validates_on_the_test_images() -> None:
     assert data.splits["val"] is data.splits["test"]
 
 
-@pytest.mark.parametrize("chunk", [7, 4096])
-def test_measure_against_numpy(chunk: int) -> None:
-    pixels = images(50).images
-    values = pixels.numpy().astype(np.float64) / 255
-    mean, std = measure(pixels, chunk)
-    assert mean == pytest.approx(values.mean((0, 2, 3)), abs=1e-12)
-    assert std == pytest.approx(values.std((0, 2, 3)), abs=1e-12)
-
-
 def test_mean_and_deviation_are_of_the_training_images_alone() -> None:
     data = Made(val_fraction=0.5)
     data.setup()
-    assert (data.mean, data.std) == measure(data.splits["train"].images)
+    mean, std, average = measure(data.splits["train"].images)
+    assert (data.mean, data.std) == (mean, std)
+    assert torch.equal(data.average_image, average)
 
 
 def test_a_black_channel_can_be_normalised() -> None:
@@ -229,6 +215,65 @@ def test_a_black_channel_can_be_normalised() -> None:
     data.setup()
     (pixels, _), *_ = data.val_dataloader()
     assert pixels.eq(0).all()
+
+
+def test_indices_say_which_images_they_are() -> None:
+    data = Made(val_fraction=0.2, seed=4, per_class=11)
+    data.setup()
+    published = images(90), images(90), images(30)
+    for name, source in zip(("train", "val", "test"), published, strict=True):
+        assert torch.equal(data.splits[name].images, source.images[data.indices[name]])
+        assert torch.equal(data.splits[name].targets, source.targets[data.indices[name]])
+        assert torch.equal(data.labels(name), data.splits[name].targets)
+    assert torch.bincount(data.labels("train")).tolist() == [11, 11, 11]
+
+
+def test_a_smaller_training_set_is_part_of_a_larger_one_and_changes_nothing_else() -> None:
+    whole, large, small = (Made(val_fraction=0.2, per_class=count) for count in (None, 20, 5))
+    for data in (whole, large, small):
+        data.setup()
+    sets = [set(data.indices["train"].tolist()) for data in (small, large, whole)]
+    assert sets[0] < sets[1] < sets[2]
+    for name in ("val", "test"):
+        assert torch.equal(small.splits[name].images, whole.splits[name].images)
+    assert small.mean != whole.mean  # measured on what it may know
+
+
+def test_one_tensor_for_training_and_test_keeps_its_order() -> None:
+    both = images(90)
+    data = Made(both, both, val_fraction=0.2)
+    data.setup()
+    assert torch.equal(data.splits["test"].images, images(90).images)
+
+
+def test_what_does_not_fit_on_the_device_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, gpu = images(10), torch.device("cuda", 0)  # 1,080 bytes
+
+    def moved(free: int) -> bool:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
+        monkeypatch.setattr(Tensor, "to", lambda tensor, device: device)
+        try:
+            return resident(split, gpu).images is gpu
+        finally:
+            monkeypatch.undo()
+
+    assert [moved(free) for free in (2**30, 2 * 1080, 2 * 1080 - 1, 0)] == [True, True, False, False]
+
+
+def test_batches_from_the_hosts_memory_are_the_same() -> None:
+    split, augment = images(40), Augment(2, True)
+    here = batches(split, augment)
+    elsewhere = Batches(split, here.sampler, MEAN, STD, augment, torch.device("cpu", 0))  # to torch, another device
+    assert elsewhere.device != split.images.device
+    assert same(list(elsewhere), list(here))
+
+
+def test_all_augmentations_at_once_are_the_same_on_two_ranks() -> None:
+    split, augment = images(47), Augment(1, True, 2, 0.1, 20, 0.2, 0.3, 0.3)
+    alone = list(batches(split, augment, epoch=1))
+    for rank in (0, 1):
+        shares = list(batches(split, augment, rank=rank, ranks=2, epoch=1))
+        assert all(torch.equal(share[0], whole[0][rank::2]) for share, whole in zip(shares, alone, strict=True))
 
 
 EMPTY = Split(torch.zeros(0, 3, 6, 6, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
@@ -256,6 +301,8 @@ def test_bad_splits(options: dict[str, Any], said: str) -> None:
         ({"val_fraction": 1.0}, r"data\.val_fraction is a share from 0 up to 1, not 1\.0"),
         ({"val_fraction": -0.1}, r"data\.val_fraction is a share from 0 up to 1, not -0\.1"),
         ({"val_fraction": float("nan")}, r"data\.val_fraction"),
+        ({"seed": -1}, r"data\.seed is a whole number from 0 to 2\*\*32 - 1, not -1"),
+        ({"fraction": 0}, r"data\.fraction is a share above 0 and up to 1, not 0"),
         ({"batch_size": 0}, r"data\.batch_size is a number of images and cannot be 0"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchvision import datasets
 
-from convkit.datasets.in_memory import measure
 from convkit.datasets.mnist import FashionMnist, Mnist
+from convkit.datasets.statistics import measure
 from convkit.errors import UserError
 
 Find = Callable[[str], Path]
@@ -58,7 +58,7 @@ def test_published_mean_and_deviation(source: type[Mnist], name: str, shared: Fi
     train, test = data.load()
     assert (train.images.shape, test.images.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
     assert torch.bincount(test.targets, minlength=10).numel() == data.num_classes == len(data.class_names)
-    mean, std = measure(train.images)
+    mean, std, _ = measure(train.images)
     assert (round(mean[0], 4), round(std[0], 4)) == (data.mean[0], data.std[0])
 
 
@@ -103,12 +103,13 @@ def spoilt(contents: bytes) -> bytes:
         ("train-images-idx3-ubyte.gz", cut, "cannot be read (Compressed file ended"),
         ("train-images-idx3-ubyte.gz", spoilt, "cannot be read (Error -3"),
         ("train-images-idx3-ubyte.gz", lambda _: b"<html>", "cannot be read (Not a gzipped file"),
-        ("t10k-labels-idx1-ubyte", cut, "cannot be read (cannot reshape"),
+        ("t10k-labels-idx1-ubyte", cut, "cannot be read (its length is not that of 20 bytes)"),
+        ("t10k-labels-idx1-ubyte", lambda whole: whole + b"1", "cannot be read (its length is not that of 20 bytes)"),
         ("t10k-labels-idx1-ubyte", lambda _: b"", "is not an IDX file of bytes"),
         ("t10k-labels-idx1-ubyte", lambda _: b"\0\0\x08", "is not an IDX file of bytes"),
         ("t10k-labels-idx1-ubyte", lambda _: b"<html>", "is not an IDX file of bytes"),
     ],
-    ids=["cut", "spoilt", "page.gz", "plain-cut", "empty", "header", "page"],
+    ids=["cut", "spoilt", "page.gz", "plain-cut", "longer", "empty", "header", "page"],
 )
 def test_damaged_files(raw: Path, name: str, damage: Callable[[bytes], bytes], said: str) -> None:
     path = raw / name

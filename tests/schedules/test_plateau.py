@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from convkit.architectures.lenet import LeNet
 from convkit.classifier import Classifier
 from convkit.convnet import ConvNet
-from convkit.datasets.in_memory import InMemoryData, Split
+from convkit.datasets.batches import Split
+from convkit.datasets.in_memory import InMemoryData
 from convkit.schedules.plateau import Plateau, PlateauRate
 
 

@@ -42,8 +42,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._resumed_from = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         self._is_global_zero = trainer.is_global_zero
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        # Called just before load_state_dict; the trainer does not know the path sooner. A test after the fit loads too.
+        self._resumed_from = Path(trainer.ckpt_path) if trainer.ckpt_path and trainer.state.fn == "fit" else None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._resumed_from is None or state_dict["best_model_score"] is None or self.dirpath is None:

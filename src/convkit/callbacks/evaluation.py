@@ -54,9 +54,16 @@ class WorstMistakes:
                 torch.cat([value, value.new_full((short, *value.shape[1:]), -torch.inf if index == 0 else 0)])
                 for index, value in enumerate(self._kept)
             )
-            gathered = tuple(trainer.strategy.all_gather(value).flatten(0, 1) for value in filled)
+            gathered = tuple(_over_ranks(value, trainer.world_size) for value in filled)
         order = gathered[0].argsort(descending=True)[:KEPT].tolist()
         return [tuple(value[index] for value in gathered) for index in order if gathered[0][index] > -torch.inf]
+
+
+def _over_ranks(value: Tensor, ranks: int) -> Tensor:
+    """The tensors of all ranks, of one shape, along their first dimension."""
+    parts = [torch.empty_like(value) for _ in range(ranks)]
+    torch.distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts)
 
 
 class EvaluationPages(Callback):
@@ -69,7 +76,7 @@ class EvaluationPages(Callback):
         self.directory = directory
         self._worst = WorstMistakes()
         self._best = float("inf")
-        self._pages: tuple[Tensor, list[Mistake], int] | None = None
+        self._pages: tuple[Tensor, list[Mistake], str] | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._worst.reset()
@@ -115,15 +122,16 @@ class EvaluationPages(Callback):
                 image = image * std + mean
             mistakes.append(Mistake(image.cpu(), names[target], names[predicted], probability.item()))
         assert pl_module.confusion is not None
-        self._pages = (pl_module.confusion.cpu(), mistakes, trainer.current_epoch + 1)
+        when = f", epoch {trainer.current_epoch + 1}" if trainer.state.fn == "fit" else ""
+        self._pages = (pl_module.confusion.cpu(), mistakes, when)
 
     def _write(self, trainer: Trainer, split: str) -> None:
         if self._pages is None or self.directory is None or not trainer.is_global_zero:
             return
-        confusion, mistakes, epoch = self._pages
+        confusion, mistakes, when = self._pages
         names = class_names(trainer.datamodule, len(confusion))  # type: ignore[attr-defined]
         wrong = int(confusion.sum() - confusion.diagonal().sum())
-        title = f"{len(mistakes)} worst of {wrong} mistakes in {int(confusion.sum())} images ({split}, epoch {epoch})"
+        title = f"{len(mistakes)} worst of {wrong} mistakes in {int(confusion.sum())} images ({split}{when})"
         page = mistakes_page(mistakes, title)
         page.save(self.directory / f"{split}_mistakes.png")
         with (self.directory / f"{split}_confusion.csv").open("w", newline="") as file:

@@ -8,6 +8,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+AGREE_EVERY = 8  # steps between two questions to the other ranks: each waits for the device
+
 
 class Interrupted(Exception):  # noqa: N818 - no error
     """A signal ended the fit; ``checkpoint`` goes on from the step that it had reached."""
@@ -17,28 +19,58 @@ class Interrupted(Exception):  # noqa: N818 - no error
         self.signum, self.checkpoint, self.step = signum, checkpoint, step
 
 
+class StoppedAtOnce(BaseException):
+    """A second signal. No KeyboardInterrupt: Lightning would end the process with status 1."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"{signal.Signals(signum).name}, twice: nothing more was saved")
+        self.signum = signum
+
+
 class Interruption(Callback):
     """Notes a signal, and acts on it when the step at hand is done. A second one stops at once, saving nothing.
 
-    All ranks stop at the same step, whichever of them was told: a checkpoint needs every one of them.
+    All ranks stop at the same step, whichever of them was told: a checkpoint needs every one of them. A step is done
+    when its gradients are applied and the validation that is due after it is over, so that nothing of it is lost.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._received = 0
         self._previous: dict[int, Any] = {}
+        self._speaks = True
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on: Lightning has installed its own handlers by now."""
+        if self._previous:
+            return
+        self._speaks = trainer.is_global_zero
         for signum in (signal.SIGINT, signal.SIGTERM):
             self._previous[signum] = signal.signal(signum, self._note)
 
+    on_train_start = on_sanity_check_start  # a resumed fit has no sanity check
+
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self._received:
-            raise KeyboardInterrupt
+            raise StoppedAtOnce(signum)
         self._received = signum
-        print("\nfinishing this step, then saving; once more stops at once", file=sys.stderr, flush=True)
+        if self._speaks:
+            print("\nfinishing this step, then saving; once more stops at once", file=sys.stderr, flush=True)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        count, gathered, validated = batch_idx + 1, trainer.accumulate_grad_batches, trainer.val_check_batch
+        # At the end of an epoch its validation, and the checkpoint of that, come first.
+        if trainer.is_last_batch or count % gathered or (isinstance(validated, int) and count % validated == 0):
+            return
+        if trainer.world_size == 1 or count // gathered % AGREE_EVERY == 0:
+            self._stop_if_told(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_if_told(trainer)
+
+    def _stop_if_told(self, trainer: Trainer) -> None:
         received = bool(self._received)
         if trainer.world_size > 1:
             received = trainer.strategy.reduce_boolean_decision(received, all=False)

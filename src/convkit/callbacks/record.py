@@ -14,7 +14,7 @@ from convkit.run import Run, point_latest
 class Record(Callback):
     """Puts the configuration and what the data is into checkpoints, so that one file is enough to go on or to predict.
 
-    ``seconds`` is the time that training took, without set-up.
+    ``seconds`` is the time that training took, without set-up; ``started`` whether it came to a first step.
     """
 
     def __init__(self, run: Path | None, config: dict[str, Any]) -> None:
@@ -24,12 +24,14 @@ class Record(Callback):
         self._clock = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started = True
         self._clock = time.monotonic()
-        if self.run is not None:
-            point_latest(self.run)
         if trainer.ckpt_path:
             self._take_metrics_along(trainer, Path(trainer.ckpt_path))
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if not self.started and self.run is not None:
+            point_latest(self.run)  # not before: what fails sooner leaves no directory
+        self.started = True
 
     def _take_metrics_along(self, trainer: Trainer, checkpoint: Path) -> None:
         """The rows up to the checkpoint's step, from the run that it lies in: a resumed run's curves begin at zero."""

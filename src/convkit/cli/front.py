@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return run(words)
+        status = run(words)
+        sys.stdout.flush()  # here, where a reader that has gone is no error
+        return status
     except UserError as error:
         if debug:
             traceback.print_exc()

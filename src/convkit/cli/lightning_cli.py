@@ -1,71 +1,38 @@
 """LightningCLI with convkit's contracts: short names are replaced, runs are directories, errors are one line."""
 
-import contextlib
 import json
-import logging
-import shutil
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from convkit import plugins
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
-from convkit.callbacks.interruption import Interrupted, Interruption
+from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
 from convkit.callbacks.skipped import Skipped
 from convkit.classifier import Classifier
+from convkit.cli.dropped import dropped
 from convkit.cli.parse_errors import one_line
-from convkit.cli.resume import OWN, resume, tell_differences
+from convkit.cli.ranks import is_first_rank
+from convkit.cli.reserved import Reserved
+from convkit.cli.resume import OWN, tell_differences
 from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.cli.training import Request
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model
-from convkit.tracking import wandb_loggers
+from convkit.tracking import wandb_run
 
 MONITOR = "val/top1_error"
-QUIET = (
-    ".*is smaller than the logging interval.*",  # Classifier logs at the end of every epoch too
-    ".*does not have many workers.*",
-    ".*sync_dist=True.*",  # what is logged at the end of an epoch is reduced over the ranks already
-    ".*tensorboardX.*",
-    ".*isinstance\\(treespec, LeafSpec\\).*",
-    ".*Using `DistributedSampler` with the dataloaders.*",  # our loaders count each image once
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*Experiment logs directory .* exists and is not empty.*",
-    ".*The `srun` command is available.*",
-    ".*Consider setting `persistent_workers=True`.*",
-    ".*You are trying to `self.log\\(\\)` but the `self.trainer` reference is not registered.*",
-)
-
-
-class Reserved:
-    """The directory of a command's results, on the first rank, once there is one."""
-
-    def __init__(self) -> None:
-        self.directory: Path | None = None
-        self.record: Record | None = None
-
-    def discard(self) -> None:
-        """Remove the directory of a command that failed before it had trained a step, and what it alone lay in."""
-        if self.directory is None or (self.record and self.record.started):
-            return
-        shutil.rmtree(self.directory, ignore_errors=True)
-        with contextlib.suppress(OSError):  # others are in there
-            for folder in (self.directory.parent, self.directory.parent.parent):
-                folder.rmdir()
 
 
 class TrainingCLI(LightningCLI):
@@ -95,8 +62,9 @@ class TrainingCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         skipped = LightningCLI.subcommands()
         # Checkpoints are always loaded with weights_only=True; there is no option to choose otherwise.
-        # Without "verbose" Lightning prints no table of its own: the command's last lines have the figures.
-        return {command: {*skip, "weights_only", "verbose"} for command, skip in skipped.items()}
+        # Without "verbose" Lightning prints no table of its own: the command's last lines have the figures. Without
+        # "return_predictions" it keeps none: the file has them.
+        return {command: {*skip, "weights_only", "verbose", "return_predictions"} for command, skip in skipped.items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         link_data_to_model(parser)
@@ -118,6 +86,12 @@ class TrainingCLI(LightningCLI):
             raise UserError("no data is chosen; give --data NAME, such as --data digits, or a --config")
         if self.request.command != "fit" and not self.checkpoint and not config.model.init_from:
             raise UserError(f"{self.request.command} needs weights; give --ckpt_path RUN or --model.init_from FILE")
+        if self.request.command == "fit" and config.model.schedule is None:
+            raise UserError(
+                "fit needs model.schedule; give --model.schedule, or a --config such as --config quickstart"
+            )
+        if config.name and (Path(config.name).name != config.name or config.name.startswith(".")):
+            raise UserError(f"--name is the name of a folder under {config.runs}, and cannot be {config.name!r}")
         config.name = config.name or self.request.default_name or (self.resumed or {}).get("name") or self._own_name()
         config.ckpt_path = str(self.checkpoint) if self.checkpoint else None
 
@@ -147,7 +121,7 @@ class TrainingCLI(LightningCLI):
 
     def _plain(self) -> dict[str, Any]:
         """The whole configuration in plain values."""
-        dumped = self.parser.dump(self.config, skip_link_targets=True, skip_none=False, format="yaml")
+        dumped = self.parser.dump(self.config, skip_link_targets=True, skip_unset=False, format="yaml")
         plain: dict[str, Any] = yaml.safe_load(dumped)[self.request.command]
         return plain
 
@@ -156,7 +130,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **options: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
         if settings.fast_dev_run:
-            return super().instantiate_trainer(**options)
+            return self._remembered(super().instantiate_trainer(**options))
         # Only the first rank has a directory; Lightning tells the others where checkpoints go.
         if is_first_rank():
             self.reserved.directory = self._allocate()
@@ -167,7 +141,11 @@ class TrainingCLI(LightningCLI):
         given = settings.callbacks
         callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
         options["callbacks"] = [*callbacks, *self._callbacks(settings, callbacks, folder)]
-        return super().instantiate_trainer(**options)
+        return self._remembered(super().instantiate_trainer(**options))
+
+    def _remembered(self, trainer: Trainer) -> Trainer:
+        self.reserved.trainer = trainer
+        return trainer
 
     def _allocate(self) -> Path:
         config = self._get(self.config, "runs"), self._get(self.config, "name")
@@ -212,20 +190,32 @@ class TrainingCLI(LightningCLI):
         mode = self._get(self.config, "wandb")
         wanted = self.request.command == "fit" and given is not False and mode != "off"
         if wanted and is_first_rank() and not any(isinstance(one, WandbLogger) for one in theirs):
-            own += wandb_loggers(mode, self._get(self.config, "wandb_project"), folder, self.plain)
+            self.reserved.tracker = wandb_run(mode, self._get(self.config, "wandb_project"), folder, self.plain)
+            own += [WandbLogger(experiment=self.reserved.tracker)] if self.reserved.tracker else []
         return own + theirs
 
     # -- running ---------------------------------------------------------------------------------------------------
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        fixed = {"weights_only": True, **({"verbose": False} if subcommand in ("validate", "test") else {})}
-        return {**super()._prepare_subcommand_kwargs(subcommand), **fixed}
+        own: dict[str, Any] = {"weights_only": True}
+        if subcommand in ("validate", "test"):
+            own["verbose"] = False
+        elif subcommand == "predict":
+            own["return_predictions"] = False
+        return {**super()._prepare_subcommand_kwargs(subcommand), **own}
 
     def before_fit(self) -> None:
+        if is_first_rank():
+            for line in dropped(self.request.configs, self.plain):
+                print(line)
         if self.checkpoint and self.resumed and is_first_rank():
             tell_differences(self.checkpoint, self.resumed, self.plain)
 
     def after_fit(self) -> None:
+        if self.reserved.record and not self.reserved.record.started:
+            limit = f"trainer.max_epochs is {self.trainer.max_epochs}"
+            where = f"{self.checkpoint} is at epoch {self.trainer.current_epoch}, " if self.checkpoint else ""
+            raise UserError(f"nothing is left to train: {where}{limit}; give --trainer.max_epochs N")
         if self._get(self.config, "test_at_end") and not self._get(self.config, "trainer").fast_dev_run:
             best = getattr(self.trainer.checkpoint_callback, "best_model_path", None) or None
             self.trainer.test(self.model, self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
@@ -243,39 +233,6 @@ class TrainingCLI(LightningCLI):
         if self.trainer.world_size > 1:
             raise UserError("predict writes one file in the images' order; run it with --trainer.devices 1")
 
-    def predict(self, **options: Any) -> None:
-        self.trainer.predict(**options, return_predictions=False)
-
     def after_predict(self) -> None:
         if self.reserved.directory:
             print(f"predictions: {self.reserved.directory / 'predictions.csv'}")
-
-
-def run(request: Request) -> int:
-    """Parse, build and run; the exit status."""
-    for plugin in request.plugins:
-        plugins.load(plugin)  # for its own error message, before the parser would wrap it
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    for message in QUIET:
-        warnings.filterwarnings("ignore", message)
-    checkpoint, resumed = resume(request)
-    reserved = Reserved()
-    try:
-        TrainingCLI(request, resumed, checkpoint, reserved)
-    except Interrupted as stopped:
-        if is_first_rank():
-            print(f"stopped by {stopped}; go on with\n  convkit fit --ckpt_path {stopped.checkpoint}")
-            return 128 + stopped.signum
-        return 0  # Lightning kills the first rank when another ends with an error
-    except (UserError, MisconfigurationException) as error:
-        reserved.discard()
-        raise UserError(" ".join(str(error).split())) from error
-    except BaseException:
-        reserved.discard()
-        raise
-    return 0
-
-
-def is_first_rank() -> bool:
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from convkit import plugins
+from convkit.errors import UserError
 
 # Where a config names a plugin, and of which kind.
 PLACES = {"data": "dataset", "model.architecture": "architecture", "model.schedule": "schedule"}
+FLAGS = ("--help", "--print_config")  # options that take no value
 
 
 class Names:
@@ -41,16 +43,25 @@ class Names:
     def in_arguments(self, arguments: list[str]) -> list[str]:
         """Command-line arguments with every short name replaced, each option and its value in one word.
 
-        ``trainer.devices=2`` is taken for ``--trainer.devices=2``.
+        ``trainer.devices=2`` is taken for ``--trainer.devices=2``. Classes come first: their options mean nothing
+        to the parser before it knows the class.
         """
-        return [self._word(word) for word in words(arguments)]
+        replaced = [self._word(word) for word in words(arguments)]
+        return sorted(replaced, key=lambda word: _place(word) not in PLACES)
 
     def _word(self, word: str) -> str:
         option, equals, value = word.partition("=")
-        place = option.removeprefix("--").removesuffix(".class_path").removesuffix(".help")
+        place = _place(word)
+        if place in PLACES and not value:
+            raise UserError(f"{option} needs a name: {', '.join(plugins.named(PLACES[place]))}")
         if equals and place in PLACES and value and not value.startswith(("{", "[")):
             return f"{option}={self.path(place, value)}"
         return word
+
+
+def _place(word: str) -> str:
+    """The place whose class an option chooses, or asks help for; any other option's own name."""
+    return word.partition("=")[0].removeprefix("--").removesuffix(".class_path").removesuffix(".help")
 
 
 def words(arguments: list[str]) -> Iterator[str]:
@@ -65,7 +76,7 @@ def words(arguments: list[str]) -> Iterator[str]:
                 continue
             yield pending
             pending = None
-        if word.startswith("--") and "=" not in word:
+        if word.startswith("--") and "=" not in word and word not in FLAGS:
             pending = word
         elif word == "-c":
             pending = "--config"

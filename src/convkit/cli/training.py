@@ -1,6 +1,8 @@
 """``convkit fit | validate | test | predict``, up to where torch is needed: help, configs, names."""
 
 import sys
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,36 +15,45 @@ HELP = {
     "fit": """\
 convkit fit --config CONFIG [--option VALUE …]
 
-Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Nothing is ever overwritten.
+Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Nothing is overwritten.
 
-  --config CONFIG           a YAML file, or one that ships: {configs}; may be repeated, later ones win
+  --config CONFIG           a YAML file, or one that ships (may be repeated, later ones win):
+                            {configs}
   --data NAME               {datasets}
   --model.architecture NAME {architectures}
   --model.schedule NAME     {schedules}
   --model.init_from FILE    start from these weights
   --trainer.max_epochs N    when to stop;  --trainer.devices N  on how many devices
   --name NAME               of the run; the config's by default
-  --ckpt_path PATH          go on from a checkpoint, a run, or `last`; its configuration is kept where you give none
-  --wandb off|offline|online   Weights & Biases; offline by default, which needs no account
+  --ckpt_path PATH          go on from a checkpoint, a run, or `last`: with its configuration, where
+                            you give no other
+  --wandb MODE              Weights & Biases: off, offline (the default; needs no account), online
   --test_at_end true        test the best checkpoint when training ends
   --print_config            what would be used, as YAML; trains nothing
 
-Any option of a plugin or of Lightning's Trainer has its dotted name: --data.batch_size 64, --trainer.devices 2
+Every option has a dotted name, those of a dataset, an architecture and Lightning's Trainer too:
+--data.batch_size 64, --model.architecture.depth 32, --trainer.devices 2
 
-  convkit fit --data.help {dataset}      the options of a dataset (--model.architecture.help, --model.schedule.help)
-  convkit fit --help-all            every option there is
+  convkit fit --data.help {dataset}                  the options of a dataset, or of another class:
+  convkit fit --model.architecture.help {architecture}    and --model.schedule.help
+  convkit fit --help-all                          every option there is
 """,
     "evaluate": """\
 convkit {command} --ckpt_path RUN [--option VALUE …]
 
-{what} The configuration is the run's own, where you give no other.
+{what}
+The configuration is the run's own, where you give no other.
 
-  --ckpt_path PATH          a run (its best checkpoint), a checkpoint file, or `best` or `last` of the newest run
-  --config CONFIG           a YAML file, or one that ships: {configs}
-  --data NAME               other data: {datasets}
+  --ckpt_path PATH          a run (its best checkpoint), a checkpoint, or `last` (the newest)
+  --config CONFIG           a YAML file, or one that ships:
+                            {configs}
+  --data NAME               other data:
+                            {datasets}
   --trainer.devices N       on how many devices
 
-Results go to <run>/{command}/<n>.   convkit {command} --help-all lists every option there is.
+Results go to <run>/{command}/<n>.
+
+  convkit {command} --help-all   every option there is
 """,
 }
 WHAT = {
@@ -77,7 +88,7 @@ def main(command: str, arguments: list[str]) -> int:
         return 0
     request = read(command, arguments)
     # From here on it computes: this import takes seconds.
-    from convkit.cli.lightning_cli import run
+    from convkit.cli.running import run
 
     sys.argv[0] = sys.argv[0] or "convkit"
     return run(request)
@@ -85,11 +96,16 @@ def main(command: str, arguments: list[str]) -> int:
 
 def page(command: str) -> str:
     """The one screen of help."""
-    names = {f"{kind}s": ", ".join(named(kind)) for kind in ("dataset", "architecture", "schedule")}
-    configs = ", ".join(shipped())
+    names = {f"{kind}s": _column(named(kind)) for kind in ("dataset", "architecture", "schedule")}
+    configs = _column(shipped())
     if command == "fit":
-        return HELP["fit"].format(configs=configs, dataset="digits", **names)
+        return HELP["fit"].format(configs=configs, dataset="digits", architecture="lenet", **names)
     return HELP["evaluate"].format(command=command, what=WHAT[command], configs=configs, **names)
+
+
+def _column(names: Iterable[str]) -> str:
+    """Names in the help's right-hand column, which holds 72 characters."""
+    return textwrap.fill(", ".join(names), 72, break_on_hyphens=False).replace("\n", "\n" + 28 * " ")
 
 
 def read(command: str, arguments: list[str]) -> Request:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convkit.datasets.in_memory import InMemoryData, Split
+from convkit.datasets.batches import Split
+from convkit.datasets.in_memory import InMemoryData
 from convkit.errors import UserError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+_TURNED = 1024  # images at once
 _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)  # what a bad .npz makes numpy raise
 
 
@@ -77,11 +79,7 @@ class Arrays(InMemoryData):
                 f"{self.path}: the labels in y_{part} go from {targets.min()} to {targets.max()}, "
                 f"the classes from 0 to {self.num_classes - 1}"
             )
-        channels_last = images[..., None] if images.ndim == 3 else images
-        return Split(
-            torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))),
-            torch.from_numpy(targets.astype(np.int64)),
-        )
+        return Split(torch.from_numpy(_channels_first(images)), torch.from_numpy(targets.astype(np.int64)))
 
     def _headers(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape and type of every array in the file."""
@@ -113,3 +111,16 @@ class Arrays(InMemoryData):
                 return value
         except _DAMAGE as error:
             raise UserError(f"{self.path}: {key} cannot be read: {error}") from error
+
+
+def _channels_first(images: NDArray[np.generic]) -> NDArray[np.generic]:
+    """N×H×W or N×H×W×C images as N×C×H×W, turned in the memory that they are in."""
+    images = np.ascontiguousarray(images)
+    if images.ndim == 3:
+        return images[:, None]
+    count, height, width, channels = images.shape
+    turned = images.reshape(count, channels, height, width)
+    for start in range(0, count, _TURNED):
+        part = images[start : start + _TURNED].copy()
+        turned[start : start + _TURNED] = part.transpose(0, 3, 1, 2)
+    return turned

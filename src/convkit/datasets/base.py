@@ -1,6 +1,8 @@
 """The contract of a dataset: a LightningDataModule that knows what its images and classes are."""
 
+import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
 
 class ImageData(LightningDataModule):
@@ -16,6 +18,22 @@ class ImageData(LightningDataModule):
     class_names: list[str]
     mean: tuple[float, ...]  # per channel, of pixel values from 0 to 1
     std: tuple[float, ...]
+
+    @property
+    def average_image(self) -> Tensor:
+        """C×H×W float from 0 to 1: what a training image is on average, known after ``setup``.
+
+        The mean colour everywhere, unless a data set has measured more.
+        """
+        return torch.tensor(self.mean)[:, None, None].expand(self.image_shape)
+
+    def labels(self, split: str) -> Tensor:
+        """N class indices of all ``"train"``, ``"val"`` or ``"test"`` images; after ``setup``.
+
+        Read off the loader, image by image, unless a data set knows them sooner.
+        """
+        loader = getattr(self, f"{split}_dataloader")()
+        return torch.cat([targets for _, targets in loader])
 
     def rank_share(self, batch_index: int) -> float:
         """What this rank's mean loss over a training batch counts in the mean over ranks; 1 where all hold as many.

@@ -1,16 +1,19 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32×32."""
 
 import os
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
+from convkit.datasets.batches import Split
 from convkit.datasets.download import fetched
-from convkit.datasets.in_memory import InMemoryData, Split
+from convkit.datasets.in_memory import InMemoryData
 from convkit.errors import UserError
 
 
@@ -60,18 +63,65 @@ class Cifar10(InMemoryData):
 
     def _read(self, folder: str) -> tuple[Split, Split]:
         try:
-            parts = [self.source(folder, train=train) for train in (True, False)]
+            test, train = (self._part(Path(folder), part) for part in (self.source.test_list, self.source.train_list))
         except Exception as error:  # the files are pickles: a damaged one raises anything
             reason = " ".join(str(error).split())
             raise UserError(
                 f"{self.source.__name__} under {self.root!r} cannot be read: {reason}; "
                 "delete it to have it downloaded again"
             ) from error
-        train, test = (
-            Split(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets))
-            for part in parts
-        )
         return train, test
+
+    def _part(self, folder: Path, files: list[list[str]]) -> Split:
+        """The images of some files, each read into the memory that it stays in."""
+        paths = [folder / self.source.base_folder / name for name, _ in files]
+        for path, (_, md5) in zip(paths, files, strict=True):
+            if not check_integrity(str(path), md5):
+                raise ValueError(f"{path.name} is missing or is not the published one")
+        images, targets, rows = torch.empty(0), [], 0
+        for path in paths:
+            pixels, labels = _contents(path)
+            if not rows:  # all files hold equally many
+                images = torch.empty(len(labels) * len(paths), *self.image_shape, dtype=torch.uint8)
+            part = images.numpy()[rows : rows + len(labels)]
+            part[:] = np.frombuffer(pixels, np.uint8).reshape(part.shape)
+            del pixels  # before the next file is read
+            rows += len(labels)
+            targets += labels
+        return Split(images, torch.tensor(targets))
+
+
+def _contents(path: Path) -> tuple[bytes, list[int]]:
+    """Pixels and labels of one file."""
+    with path.open("rb") as file:
+        entry = {_text(key): value for key, value in _Unpickler(file, encoding="bytes").load().items()}
+    return entry["data"].contents, entry["fine_labels" if "fine_labels" in entry else "labels"]
+
+
+class _Array:
+    """Stands for a numpy array, or its type, in a pickle; keeps the bytes, which numpy would copy."""
+
+    contents = b""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if isinstance(state[-1], bytes):
+            self.contents = state[-1]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads lists, texts, numbers and arrays, and runs nothing that the file names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("numpy") and name in ("_reconstruct", "ndarray", "dtype"):
+            return _Array
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _text(key: bytes | str) -> str:
+    return key.decode() if isinstance(key, bytes) else key
 
 
 class Cifar100(Cifar10):

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from convkit.datasets.in_memory import InMemoryData, Split, stratified
+from convkit.datasets.batches import Split
+from convkit.datasets.in_memory import InMemoryData
+from convkit.datasets.subset import stratified
 
 
 class Digits(InMemoryData):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from convkit.datasets.batches import Split
 from convkit.datasets.download import fetched
-from convkit.datasets.in_memory import InMemoryData, Split
+from convkit.datasets.in_memory import InMemoryData
 from convkit.errors import UserError
 
 _FILES = {
@@ -84,7 +85,12 @@ def _read(path: Path) -> Tensor:
             if len(header) < 4 or header[:3] != b"\0\0\x08":
                 raise UserError(f"{found} is not an IDX file of bytes; delete it to have it downloaded again")
             shape = np.frombuffer(file.read(4 * header[3]), dtype=">i4")
-            values = np.frombuffer(bytearray(file.read()), dtype=np.uint8)
-        return torch.from_numpy(values.reshape(shape))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+            values = np.empty(shape, dtype=np.uint8)
+            rest = values.reshape(-1).data  # part by part into the memory that they stay in
+            while rest and (read := file.readinto(rest[: 2**20])):
+                rest = rest[read:]
+            if rest or file.read(1):
+                raise ValueError(f"its length is not that of {'×'.join(map(str, shape))} bytes")
+        return torch.from_numpy(values)
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
         raise UserError(f"{found} cannot be read ({error}); delete it to have it downloaded again") from error
