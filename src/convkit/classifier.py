@@ -72,8 +72,9 @@ class Classifier(LightningModule):
         what comes back is their logarithm, which softmax and cross-entropy take like logits.
         """
         if images.ndim == 5:
-            logits = as_outputs(self.net(images.flatten(0, 1))).logits.unflatten(0, images.shape[:2])
-            return (logits.log_softmax(2).logsumexp(1) - math.log(images.shape[1])).to(logits.dtype)
+            logits = as_outputs(self.net(images.flatten(0, 1))).logits
+            of_crops = logits.view(*images.shape[:2], -1).log_softmax(2)
+            return torch.logsumexp(of_crops, 1) - math.log(images.shape[1])
         return as_outputs(self.net(images)).logits
 
     # -- training ------------------------------------------------------------------------------------------------

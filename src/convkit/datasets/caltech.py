@@ -40,7 +40,7 @@ class Caltech101(Photographs):
         super().__init__(val_fraction=val_fraction, **options)
         if per_class < 1:
             raise ValueError(f"data.per_class is a number of images and cannot be {per_class}")
-        self.root, self.per_class = Path(root).expanduser(), per_class
+        self.root, self.of_each = Path(root).expanduser(), per_class
 
     @property
     def folder_names(self) -> list[str]:
@@ -83,13 +83,13 @@ class Caltech101(Photographs):
         test: list[Rows] = []
         for target, name in enumerate(self.folder_names):
             members = random.permutation(np.flatnonzero(files.targets == target))
-            if len(members) <= self.per_class:
+            if len(members) <= self.of_each:
                 raise UserError(
-                    f"the class {name} has {len(members)} images: with data.per_class {self.per_class} none is left "
+                    f"the class {name} has {len(members)} images: with data.per_class {self.of_each} none is left "
                     "to test"
                 )
-            train.append(members[: self.per_class])
-            test.append(members[self.per_class :][: self.most_test])
+            train.append(members[: self.of_each])
+            test.append(members[self.of_each :][: self.most_test])
         return files, {"train": np.sort(np.concatenate(train)), "test": np.sort(np.concatenate(test))}
 
 

@@ -98,6 +98,7 @@ class FileBatches:
         draws = {name: draw[own] for name, draw in augment.draw(random, last - first).items()}
         images = fetched.images.to(device, non_blocking=True)
         images = augment.apply(images, draws).to(torch.float32).sub_(self._shift).mul_(self._scale)
+        images = augment.cut(images, draws)
         targets = torch.from_numpy(self.images.files.targets[fetched.rows.numpy()])
         return images, targets.to(device, non_blocking=True)
 

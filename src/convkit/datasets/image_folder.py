@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from convkit.datasets.files import Files, folders, holds_images, scan
-from convkit.datasets.in_memory import stratified
 from convkit.datasets.photographs import Photographs, Rows
+from convkit.datasets.subset import stratified
 from convkit.errors import UserError
 
 TEST_SHARE = 0.2

@@ -3,6 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +20,9 @@ from convkit.datasets.fetch import ImageFiles, ShrunkFiles, in_chunks, worker_lo
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
-from convkit.datasets.in_memory import stratified
 from convkit.datasets.order import Order
+from convkit.datasets.statistics import Statistics
+from convkit.datasets.subset import check_subset, stratified, subset
 from convkit.errors import UserError
 
 Rows = NDArray[np.int64]
@@ -43,6 +45,8 @@ class Photographs(ImageData):
         ratio: least and greatest ratio of the part's width to its height.
         flip: mirror a training image with probability one half.
         augment: what else may happen to a training image.
+        fraction: share of each class's training images to train on; validation and test stay as they are.
+        per_class: or how many of each class to train on.
         ten_crop: test and predict on centre, corners and their mirror images, the probabilities averaged (AlexNet).
         workers: processes that decode, on each rank; by default one a core, 8 at most. 0 decodes in the fit's own.
         on_error: ``stop`` ends the fit at a file that cannot be read, ``skip`` leaves it out and lists it in the run.
@@ -63,6 +67,8 @@ class Photographs(ImageData):
         ratio: list[float] | None = None,
         flip: bool = True,
         augment: Augment | None = None,
+        fraction: float = 1.0,
+        per_class: int | None = None,
         ten_crop: bool = False,
         workers: int | None = None,
         on_error: Literal["stop", "skip"] = "stop",
@@ -76,9 +82,13 @@ class Photographs(ImageData):
             raise ValueError(f"data.batch_size is a number of images and cannot be {batch_size}")
         if not 0 <= val_fraction < 1:
             raise ValueError(f"data.val_fraction is a share from 0 up to 1, not {val_fraction}")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"data.seed is a whole number from 0 to 2**32 - 1, not {seed}")
+        check_subset(fraction, per_class)
         if workers is not None and workers < 0:
             raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
-        self.batch_size, self.val_fraction, self.seed, self.on_error = batch_size, val_fraction, seed, on_error
+        self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed
+        self.fraction, self.per_class, self.on_error = fraction, per_class, on_error
         self.train_view: View = RandomResizedCrop(size, scale or (0.08, 1.0), ratio or (3 / 4, 4 / 3), flip)
         self.resize = round(size * 8 / 7) if resize is None else resize
         if self.resize < size:
@@ -118,10 +128,23 @@ class Photographs(ImageData):
         self.splits = self._completed(rows)
         if self.cache_limit:
             self._cache = self._opened_cache()
-        if not hasattr(self, "mean") or not hasattr(self, "std"):
-            images = ImageFiles(self.files, self.view, self.seed, self._cache)
-            mean, std = measured(images, self.splits["train"], self.cache_dir, self.workers, self._skipping)
-            self.mean, self.std = getattr(self, "mean", mean), getattr(self, "std", std)
+        for name in ("mean", "std"):
+            if not hasattr(self, name):
+                setattr(self, name, getattr(self.statistics, name))
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean, deviation and average of the images to train on, as evaluation would see them."""
+        images = ImageFiles(self.files, self.view, self.seed, self._cache)
+        return measured(images, self.splits["train"], self.cache_dir, self.workers, self._skipping)
+
+    @property
+    def average_image(self) -> Tensor:
+        """3×H×W float from 0 to 1: the mean of the images to train on."""
+        return self.statistics.average_image
+
+    def labels(self, split: str) -> Tensor:
+        return torch.from_numpy(self.files.targets[self.splits[split]])
 
     def _completed(self, rows: dict[str, Rows]) -> dict[str, Rows]:
         """The three splits: validation from training where there is none, test the validation's where there is none."""
@@ -139,7 +162,14 @@ class Photographs(ImageData):
                     f"{self.files.root}: {len(self.files)} images leave none for {kind}; "
                     f"data.val_fraction is {self.val_fraction}"
                 )
-        return rows
+        chosen = subset(
+            self.files.targets[rows["train"]],
+            self.class_names,
+            fraction=self.fraction,
+            per_class=self.per_class,
+            seed=self.seed,
+        )
+        return {**rows, "train": rows["train"][chosen.numpy()]}
 
     def _opened_cache(self) -> DecodedCache:
         everything = np.arange(len(self.files))
