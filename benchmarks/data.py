@@ -3,7 +3,7 @@
     python benchmarks/data.py [--runs 5] [--images 2000] [--workers 2]     a folder of JPEGs of about 400×300
     python benchmarks/data.py --small [--runs 5]                           60,000 grey images of 28×28 in memory
 
-One epoch each, in turn, after one round that is not counted (it starts the workers, which then stay). Every loader yields
+One epoch each, in turn, after one round that is not counted (it starts the workers). Every loader yields
 normalised float batches, the network's input. The last column is the median of the ratios to the first loader's epoch
 of the same turn. The JPEGs are parts of photographs, enlarged, of the zip file that --photographs names (by default
 ../shared/data/imagenet_samples_100.zip); noise in several sizes where it is not there.
@@ -116,7 +116,6 @@ def timms(root: Path, workers: int, batch_size: int) -> Epoch:
         input_size=(3, SIZE, SIZE),
         batch_size=batch_size,
         is_training=True,
-        no_aug=False,
         color_jitter=None,
         interpolation="bilinear",
         mean=MEAN,
@@ -125,7 +124,6 @@ def timms(root: Path, workers: int, batch_size: int) -> Epoch:
         device=torch.device("cpu"),
         pin_memory=False,
     )
-    loader.loader.drop_last = False if hasattr(loader, "loader") else None
     return lambda number: count_images(loader)
 
 

@@ -22,8 +22,8 @@ class Pixels(Protocol):
     height: int
     width: int
 
-    def pixels(self, shrink: float = 1) -> Tensor:
-        """3×h×w uint8, as large as the image or, where that is cheaper, down to 1/``shrink`` of it."""
+    def pixels(self, shrink: float = 1) -> tuple[Tensor, int]:
+        """3×h×w uint8, and how many of the image's pixels make one of them along each axis: up to ``shrink``."""
         ...
 
 
@@ -48,7 +48,7 @@ def resized(pixels: Tensor, height: int, width: int) -> Tensor:
 def shrunk(picture: Pixels, side: int) -> Tensor:
     """The picture with its shorter side ``side``, where it is larger; its own pixels where it is not."""
     shorter = min(picture.height, picture.width)
-    pixels = picture.pixels(shorter / side)
+    pixels, _ = picture.pixels(shorter / side)
     return resized(pixels, *_scaled(picture, side)) if shorter > side else pixels
 
 
@@ -101,12 +101,8 @@ class RandomResizedCrop:
 
     def __call__(self, picture: Pixels, draws: NDArray[np.float64], out: Tensor) -> None:
         top, left, height, width = self.box(picture.height, picture.width, draws)
-        pixels = picture.pixels(min(height, width) / self.size)
-        if pixels.shape[1:] != (picture.height, picture.width):
-            down, across = pixels.shape[1] / picture.height, pixels.shape[2] / picture.width
-            top, bottom = round(top * down), round((top + height) * down)
-            left, right = round(left * across), round((left + width) * across)
-            height, width = max(1, bottom - top), max(1, right - left)
+        pixels, scale = picture.pixels(min(height, width) / self.size)
+        top, left, height, width = (round(edge / scale) for edge in (top, left, height, width))
         crop = resized(pixels[:, top : top + height, left : left + width], self.size, self.size)
         out.copy_(crop.flip(-1) if self.flip and draws[-1] < 0.5 else crop)
 
@@ -156,7 +152,7 @@ class TenCrops:
 def _whole(picture: Pixels, side: int) -> Tensor:
     """The picture, its shorter side ``side`` pixels, larger or smaller than before."""
     height, width = picture.height, picture.width
-    pixels = picture.pixels(min(height, width) / side)
+    pixels, _ = picture.pixels(min(height, width) / side)
     if max(height, width) > _LONGEST * min(height, width):
         # A strip of 10×5000 would be enlarged to half a gigabyte.
         pixels = _middle(pixels, _LONGEST * min(pixels.shape[1:]))

@@ -46,24 +46,26 @@ class Picture:
         if self._orientation in _TRANSPOSED:
             self.height, self.width = self.width, self.height
 
-    def pixels(self, shrink: float = 1) -> Tensor:
-        """3×h×w uint8: h and w are those of the image, or of a JPEG 1/2, 1/4 or 1/8 of them, not below 1/``shrink``.
+    def pixels(self, shrink: float = 1) -> tuple[Tensor, int]:
+        """3×h×w uint8, and of how many of the image's pixels, along each axis, one of them is made.
+
+        That is 1, or of a JPEG also 2, 4 or 8, not more than ``shrink``; at the lower and right edge fewer may be left.
 
         A JPEG decoded at a fraction of its size costs less in Pillow than whole in torchvision, whose decoder is the
         faster one at full size (benchmarks/data.py).
         """
         try:
             if not self._jpeg:
-                return _tensor(self._image)
+                return _tensor(self._image), 1
             scale = next((scale for scale in _SCALES if scale <= shrink), 1)
             if scale == 1 and self._image.mode in ("L", "RGB"):
                 try:
                     pixels = decode_jpeg(torch.from_numpy(self._content), mode=ImageReadMode.RGB)
-                    return _turned(pixels, self._orientation)
+                    return _turned(pixels, self._orientation), 1
                 except RuntimeError:
                     pass  # Pillow reads a few kinds more, and says better what is wrong with the others
             self._image.draft(None, (self._image.width // scale, self._image.height // scale))
-            return _turned(_tensor(self._image), self._orientation)
+            return _turned(_tensor(self._image), self._orientation), scale
         except Exception as error:  # as above
             raise Unreadable(_reason(error)) from error
 

@@ -30,9 +30,9 @@ class Decoded:
         self._pixels = pixels
         self.height, self.width = pixels.shape[1:]
 
-    def pixels(self, shrink: float = 1) -> Tensor:
-        """3×height×width uint8."""
-        return self._pixels
+    def pixels(self, shrink: float = 1) -> tuple[Tensor, int]:
+        """3×height×width uint8, and 1: it is as large as it is."""
+        return self._pixels, 1
 
 
 class DecodedCache:
