@@ -20,7 +20,7 @@ from convkit.errors import UserError
 _PIXELS, _INDEX, _LIMIT = "pixels.u8", "index.npy", "limit"
 _VERSION = b"1"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Decoded:
@@ -104,7 +104,7 @@ def open_cache(
                     _make(place, count, limit, images())
         return DecodedCache(place, side)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise UserError(
                 f"the disk is full: the cache of decoded images does not fit in {place.parent}; give a smaller "
                 "--data.cache or another --data.cache_dir"
