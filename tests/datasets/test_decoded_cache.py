@@ -133,7 +133,7 @@ def test_a_device_that_is_full() -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"no cache of images can be made in {tmp_path / 'file'}: Not a directory"):
+    with pytest.raises(UserError, match=f"no cache of images can be made in {tmp_path / 'file'}: File exists"):
         open_cache(tmp_path / "file" / "it", 4, 6, 10**6, images)
 
 

@@ -1,8 +1,7 @@
 """What a worker process does: read, decode and crop the images of one batch. It imports nothing of Lightning."""
 
-import signal
+import os
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -138,10 +137,6 @@ def _as_it_is(fetched: T) -> T:
 
 
 def _leave_signals_to_the_fit(worker: int) -> None:
-    # Ctrl-C and a scheduler's SIGTERM reach every process; the step at hand still needs its images.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _outlive_once)
-
-
-def _outlive_once(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signum, signal.SIG_DFL)  # the next one is multiprocessing's own
+    # Ctrl-C, and a SIGTERM to all, reach a group of processes; the step at hand still needs its images.
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)

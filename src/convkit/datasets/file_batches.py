@@ -1,8 +1,6 @@
 """The loader of image files: batches from worker processes, normalised where the network is."""
 
-import atexit
 import os
-import weakref
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from convkit.datasets.augment import Augment
 from convkit.datasets.fetch import Fetched, ImageFiles, Request, Requests, Shrunk, worker_loader
@@ -53,15 +52,14 @@ class FileBatches:
         workers: int,
         skipped: dict[str, str] | None,
     ) -> None:
-        self.images, self.rows, self.finish, self.skipped = images, rows, finish, skipped
+        self.images, self.rows, self.finish, self.workers, self.skipped = images, rows, finish, workers, skipped
         self.sampler = order  # the attribute whose set_epoch Lightning calls
         self.batch_sampler = None  # Lightning asks for it where there is a sampler
         self._requests = Requests()
-        self._workers = worker_loader(images, self._requests, workers, pin=finish.device.type == "cuda")
+        self._workers: DataLoader[Fetched] | None = None
         # (x / 255 - mean) / std, as one subtraction and one multiplication of the raw bytes
         self._shift = torch.tensor(finish.mean, device=finish.device).mul(255)[:, None, None]
         self._scale = torch.tensor(finish.std, device=finish.device).mul(255).reciprocal()[:, None, None]
-        self._ends_at_exit = False
         self._resume_at = (0, 0)  # an epoch, and the batch to begin it with
         self._next = 0
 
@@ -79,15 +77,21 @@ class FileBatches:
             Request(order.epoch, rows[first + order.rank : last : order.ranks])
             for first, last in map(order.bounds, batches)
         )
-        fetching = iter(self._workers)
-        if self._workers.num_workers and not self._ends_at_exit:
-            self._ends_at_exit = True
-            # After torch has registered its own waiting for the workers, so that this comes before it.
-            atexit.register(_end_workers, weakref.ref(self))
-        for batch, fetched in zip(batches, fetching, strict=True):
-            self._next = batch + 1
-            account(fetched, self.images.files, self.skipped)
-            yield self._finished(fetched, batch)
+        if self._workers is None:
+            pin = self.finish.device.type == "cuda"
+            self._workers = worker_loader(self.images, self._requests, self.workers, pin=pin)
+        try:
+            for batch, fetched in zip(batches, self._workers, strict=True):
+                self._next = batch + 1
+                account(fetched, self.images.files, self.skipped)
+                yield self._finished(fetched, batch)
+        except UserError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the worker processes; the next pass starts new ones. What the garbage collector finds ends slowly."""
+        self._workers = None
 
     def _finished(self, fetched: Fetched, batch: int) -> Batch:
         order, device, augment = self.sampler, self.finish.device, self.finish.augment
@@ -108,11 +112,6 @@ class FileBatches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._next = state["next_batch"] % len(self)
         self._resume_at = (state["epoch"], self._next)
-
-
-def _end_workers(reference: "weakref.ref[FileBatches]") -> None:
-    if batches := reference():
-        del batches._workers  # torch would wait five seconds for each of the processes
 
 
 def account(fetched: Fetched | Shrunk, files: Files, skipped: dict[str, str] | None) -> None:

@@ -111,6 +111,7 @@ class Photographs(ImageData):
         self.splits: dict[str, Rows] = {}
         self._cache: DecodedCache | None = None
         self._train_order: Order | None = None
+        self._loaders: list[FileBatches] = []
 
     @abstractmethod
     def load(self) -> tuple[Files, dict[str, Rows]]:
@@ -198,7 +199,7 @@ class Photographs(ImageData):
             raise UserError(f"{len(rows)} {split} images cannot be divided among {ranks} ranks")
         if self.batch_size < ranks:
             raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
-        return FileBatches(
+        batches = FileBatches(
             ImageFiles(self.files, view or self.view, self.seed, self._cache),
             rows,
             Order(len(rows), self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks),
@@ -206,6 +207,13 @@ class Photographs(ImageData):
             self.workers,
             self._skipping,
         )
+        self._loaders.append(batches)
+        return batches
+
+    def teardown(self, stage: str | None = None) -> None:
+        for batches in self._loaders:
+            batches.close()
+        self._loaders = []
 
     def train_dataloader(self) -> FileBatches:
         batches = self.loader("train", self.train_view, train=True)
