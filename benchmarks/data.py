@@ -4,8 +4,8 @@
     python benchmarks/data.py --small [--runs 5]                           60,000 grey images of 28×28 in memory
 
 One epoch each, in turn, after one round that is not counted (it starts the workers). Every loader yields
-normalised float batches, the network's input. The last column is the median of the ratios to the first loader's epoch
-of the same turn. The JPEGs are parts of photographs, enlarged, of the zip file that --photographs names (by default
+normalised float batches, the network's input. The last columns are medians of the ratios to a rival's epoch of the same
+turn. The JPEGs are parts of photographs, enlarged, of the zip file that --photographs names (by default
 ../shared/data/imagenet_samples_100.zip); noise in several sizes where it is not there.
 """
 
@@ -176,7 +176,7 @@ def small_loaders(batch_size: int, count: int = 60_000) -> dict[str, Epoch]:
     return {"torchvision, 0 workers": usual(0), "torchvision, 2 workers": usual(2), "convkit": resident}
 
 
-def measure(loaders: dict[str, Epoch], runs: int) -> None:
+def measure(loaders: dict[str, Epoch], rivals: list[str], runs: int) -> None:
     load = os.getloadavg()[0]
     speeds: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(runs + 1):
@@ -185,11 +185,14 @@ def measure(loaders: dict[str, Epoch], runs: int) -> None:
             count = epoch(turn)
             if turn:
                 speeds[name].append(count / (time.perf_counter() - start))
-    first = speeds[next(iter(loaders))]
-    print(f"{'loader':<24}{'images/s':>10}{'least':>9}{'most':>9}{'ratio':>8}")
+    columns = "".join(f"{'of ' + name:>{len(name) + 5}}" for name in rivals)
+    print(f"{'loader':<24}{'images/s':>10}{'least':>9}{'most':>9}{columns}")
     for name, values in speeds.items():
-        ratio = statistics.median(own / other for own, other in zip(values, first, strict=True))
-        print(f"{name:<24}{statistics.median(values):>10.0f}{min(values):>9.0f}{max(values):>9.0f}{ratio:>8.2f}")
+        row = f"{name:<24}{statistics.median(values):>10.0f}{min(values):>9.0f}{max(values):>9.0f}"
+        for rival in rivals:
+            ratio = statistics.median(own / other for own, other in zip(values, speeds[rival], strict=True))
+            row += f"{ratio:>{len(rival) + 5}.2f}"
+        print(row)
     print(f"n = {runs}, {os.cpu_count()} cores, load {load:.1f} before and {os.getloadavg()[0]:.1f} after")
 
 
@@ -204,12 +207,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # the workers have the cores
     if options.small:
-        measure(small_loaders(options.batch_size), options.runs)
+        measure(small_loaders(options.batch_size), ["torchvision, 0 workers", "torchvision, 2 workers"], options.runs)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "photographs"
         make_folder(root, options.images, options.photographs)
-        measure(folder_loaders(root, options.workers, options.batch_size), options.runs)
+        loaders = folder_loaders(root, options.workers, options.batch_size)
+        measure(loaders, ["ImageFolder, PIL", "timm"], options.runs)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,11 @@ def test_every_kind_is_what_pillow_makes_of_it(kind: str) -> None:
     assert apart(picture.pixels()[0], pillows(KINDS[kind])) <= 3  # two JPEG decoders may round differently
 
 
+def test_pillow_decodes_where_torchvision_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convkit.datasets.decode._decode_jpeg", None)
+    assert apart(Picture(KINDS["JPEG"]).pixels()[0], pillows(KINDS["JPEG"])) == 0
+
+
 def test_16_bits_become_8() -> None:
     wide = (np.arange(80 * 120).reshape(80, 120) * 6).astype(np.uint16)
     pixels = Picture(encoded(Image.fromarray(wide), "PNG")).pixels()[0]

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision.io
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 _ORIENTATION = 0x0112  # EXIF's tag
 _TRANSPOSED = (5, 6, 7, 8)  # its values with rows and columns exchanged
 _SCALES = (8, 4, 2)  # what JPEG's cosine transform can be inverted to, as fractions of the size
+# Deprecated since torchvision 0.29. Where it is gone, Pillow decodes: correct, and slower by a quarter.
+_decode_jpeg = getattr(torchvision.io, "decode_jpeg", None)
 
 
 class Unreadable(Exception):  # noqa: N818 - the message is the reason alone
@@ -58,9 +60,9 @@ class Picture:
             if not self._jpeg:
                 return _tensor(self._image), 1
             scale = next((scale for scale in _SCALES if scale <= shrink), 1)
-            if scale == 1 and self._image.mode in ("L", "RGB"):
+            if _decode_jpeg and scale == 1 and self._image.mode in ("L", "RGB"):
                 try:
-                    pixels = decode_jpeg(torch.from_numpy(self._content), mode=ImageReadMode.RGB)
+                    pixels = _decode_jpeg(torch.from_numpy(self._content), mode=torchvision.io.ImageReadMode.RGB)
                     return _turned(pixels, self._orientation), 1
                 except RuntimeError:
                     pass  # Pillow reads a few kinds more, and says better what is wrong with the others
