@@ -182,6 +182,16 @@ def test_evaluation_and_prediction_use_the_logits_alone() -> None:
     assert torch.equal(model.predict_step(images, 0), probabilities)
 
 
+def test_probabilities_of_several_crops_are_averaged() -> None:
+    model = classifier().eval()
+    crops = torch.rand(5, 10, *SHAPE)
+    mean = torch.stack([model(crop).softmax(1) for crop in crops.unbind(1)]).mean(0)
+    targets = torch.arange(5)
+    torch.testing.assert_close(model(crops).softmax(1), mean)
+    torch.testing.assert_close(model.predict_step((crops, targets), 0), mean)
+    torch.testing.assert_close(F.cross_entropy(model(crops), targets), -mean[targets, targets].log().mean())
+
+
 def test_weights_to_start_from(tmp_path: Path) -> None:
     source = classifier()
     torch.save(

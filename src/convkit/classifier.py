@@ -1,5 +1,6 @@
 """The LightningModule: a network, a schedule, and what is counted. Nothing else."""
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -80,7 +81,15 @@ class Classifier(LightningModule):
         return self._schedule
 
     def forward(self, images: Tensor) -> Tensor:
-        """N×C×H×W normalised images to N×K logits."""
+        """N×C×H×W normalised images to N×K logits.
+
+        Of several crops of each image, N×crops×C×H×W, the probabilities are averaged (Krizhevsky et al. 2012, §4.1);
+        what comes back is their logarithm, which softmax and cross-entropy take like logits.
+        """
+        if images.ndim == 5:
+            logits = self._outputs(images.flatten(0, 1)).logits
+            of_crops = logits.view(*images.shape[:2], -1).log_softmax(2)
+            return torch.logsumexp(of_crops, 1) - math.log(images.shape[1])
         return self._outputs(images).logits
 
     def _outputs(self, images: Tensor) -> Outputs:

@@ -28,7 +28,9 @@ class WorstMistakes:
         self._kept = None
 
     def update(self, images: Tensor, targets: Tensor, logits: Tensor) -> None:
-        """One batch: N×C×H×W, N class indices, N×K logits."""
+        """One batch: N×C×H×W, N class indices, N×K logits; of N×crops×C×H×W the first crop is shown."""
+        if images.ndim == 5:
+            images = images[:, 0]
         probabilities, predicted = logits.float().softmax(1).max(1)
         losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
         scores = losses.masked_fill(predicted == targets, -torch.inf)

@@ -18,6 +18,7 @@ from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
+from convkit.callbacks.skipped import Skipped
 from convkit.callbacks.unprofiled import Unprofiled
 from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
@@ -173,7 +174,7 @@ class TrainingCLI(LightningCLI):
             own.append(Progress())
         if self.request.command == "predict":
             return [*own, Predictions(self.reserved.directory and self.reserved.directory / "predictions.csv")]
-        own.append(EvaluationPages(self.reserved.directory))
+        own += [EvaluationPages(self.reserved.directory), Skipped(self.reserved.directory)]
         if self.request.command == "fit":
             self.reserved.record = Record(self.reserved.directory, self.plain)
             own.append(self.reserved.record)

@@ -1,0 +1,241 @@
+"""Base of the data sets that are folders of photographs: options, splits, loaders."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convkit.datasets.augment import Augment
+from convkit.datasets.base import ImageData
+from convkit.datasets.crops import CentreCrop, RandomResizedCrop, TenCrops, View
+from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
+from convkit.datasets.fetch import ImageFiles, ShrunkFiles, in_chunks, worker_loader
+from convkit.datasets.file_batches import FileBatches, Finish, account
+from convkit.datasets.file_statistics import measured
+from convkit.datasets.files import Files
+from convkit.datasets.order import Order
+from convkit.datasets.statistics import Statistics
+from convkit.datasets.subset import check_subset, stratified, subset
+from convkit.errors import UserError
+
+Rows = NDArray[np.int64]
+
+
+class Photographs(ImageData):
+    """Base of the data sets in folders; a subclass sets the attributes of :class:`ImageData` and ``load``.
+
+    Training sees a random part of each image, evaluation the middle (``crops``). What is drawn for an image depends on
+    seed, epoch and image alone.
+
+    Args:
+        batch_size: images of one optimiser step, over all ranks; so a result does not depend on their number.
+        val_fraction: share of the training images, by class, that is held out for validation where the source has
+            none. 0 validates on the test images: then nothing unseen is left to test on.
+        seed: of the validation split, the order of the images and what is drawn for them.
+        size: side of the square that the network gets, in pixels.
+        resize: shorter side before the middle is taken, in evaluation; by default 8/7 of ``size``, 256 for 224.
+        scale: least and greatest share of its area that is seen of a training image.
+        ratio: least and greatest ratio of the part's width to its height.
+        flip: mirror a training image with probability one half.
+        augment: what else may happen to a training image.
+        fraction: share of each class's training images to train on; validation and test stay as they are.
+        per_class: or how many of each class to train on.
+        ten_crop: test and predict on centre, corners and their mirror images, the probabilities averaged (AlexNet).
+        workers: processes that decode, on each rank; by default one a core, 8 at most. 0 decodes in the fit's own.
+        on_error: ``stop`` ends the fit at a file that cannot be read, ``skip`` leaves it out and lists it in the run.
+        cache: disk space for decoded images, such as 20GB, their shorter side reduced to ``resize``; none by default.
+        cache_dir: where they and measured means are kept; by default ``$XDG_CACHE_HOME/convkit``.
+        mean: per channel, of values from 0 to 1; by default the published one, or measured on the training images.
+        std: standard deviation per channel, likewise.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        size: int = 224,
+        resize: int | None = None,
+        scale: list[float] | None = None,
+        ratio: list[float] | None = None,
+        flip: bool = True,
+        augment: Augment | None = None,
+        fraction: float = 1.0,
+        per_class: int | None = None,
+        ten_crop: bool = False,
+        workers: int | None = None,
+        on_error: Literal["stop", "skip"] = "stop",
+        cache: str | None = None,
+        cache_dir: str | None = None,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size is a number of images and cannot be {batch_size}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"data.val_fraction is a share from 0 up to 1, not {val_fraction}")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"data.seed is a whole number from 0 to 2**32 - 1, not {seed}")
+        check_subset(fraction, per_class)
+        if workers is not None and workers < 0:
+            raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
+        self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed
+        self.fraction, self.per_class, self.on_error = fraction, per_class, on_error
+        self.train_view: View = RandomResizedCrop(size, scale or (0.08, 1.0), ratio or (3 / 4, 4 / 3), flip)
+        self.resize = round(size * 8 / 7) if resize is None else resize
+        if self.resize < size:
+            raise ValueError(f"data.resize is at least data.size, {size} pixels, which are cut out; not {self.resize}")
+        self.view: View = CentreCrop(size, self.resize)
+        self.test_view: View = TenCrops(size, self.resize) if ten_crop else self.view
+        self.augment = augment or Augment()
+        self.image_shape = (3, size, size)
+        self.workers = min(8, _cores()) if workers is None else workers
+        self.cache_limit = parse_size(cache) if cache else 0
+        default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "convkit"
+        self.cache_dir = Path(cache_dir or default).expanduser()
+        for name, given in (("mean", mean), ("std", std)):
+            if given is None:
+                continue
+            if len(given) != 3 or (name == "std" and min(given) <= 0):
+                raise ValueError(f"data.{name} is three numbers{' above 0' if name == 'std' else ''}, not {given}")
+            setattr(self, name, tuple(given))
+        self.skipped: dict[str, str] = {}  # path of each image that was left out, and why
+        self.splits: dict[str, Rows] = {}
+        self._cache: DecodedCache | None = None
+        self._train_order: Order | None = None
+        self._loaders: list[FileBatches] = []
+
+    @abstractmethod
+    def load(self) -> tuple[Files, dict[str, Rows]]:
+        """All image files, and which rows of them are ``train``, ``val`` and ``test``; the last two where there are."""
+
+    # -- set-up --------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        self.setup()  # on one rank of a machine, so that the others find cache and mean
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        self.files, rows = self.load()
+        self.splits = self._completed(rows)
+        if self.cache_limit:
+            self._cache = self._opened_cache()
+        for name in ("mean", "std"):
+            if not hasattr(self, name):
+                setattr(self, name, getattr(self.statistics, name))
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean, deviation and average of the images to train on, as evaluation would see them."""
+        images = ImageFiles(self.files, self.view, self.seed, self._cache)
+        return measured(images, self.splits["train"], self.cache_dir, self.workers, self._skipping)
+
+    @property
+    def average_image(self) -> Tensor:
+        """3×H×W float from 0 to 1: the mean of the images to train on."""
+        return self.statistics.average_image
+
+    def labels(self, split: str) -> Tensor:
+        return torch.from_numpy(self.files.targets[self.splits[split]])
+
+    def _completed(self, rows: dict[str, Rows]) -> dict[str, Rows]:
+        """The three splits: validation from training where there is none, test the validation's where there is none."""
+        train = rows["train"]
+        if "val" not in rows and self.val_fraction:
+            held_out = stratified(self.files.targets[train], self.val_fraction, self.seed).numpy()
+            rows = {**rows, "train": train[~held_out], "val": train[held_out]}
+        known = [name for name in ("val", "test") if name in rows]
+        if not known:
+            raise UserError(f"{self.files.root} has no validation images; give some, or --data.val_fraction above 0")
+        rows = {"train": rows["train"], "val": rows[known[0]], "test": rows[known[-1]]}
+        for name, kind in (("train", "training"), ("val", "validation"), ("test", "test")):
+            if not len(rows[name]):
+                raise UserError(
+                    f"{self.files.root}: {len(self.files)} images leave none for {kind}; "
+                    f"data.val_fraction is {self.val_fraction}"
+                )
+        chosen = subset(
+            self.files.targets[rows["train"]],
+            self.class_names,
+            fraction=self.fraction,
+            per_class=self.per_class,
+            seed=self.seed,
+        )
+        return {**rows, "train": rows["train"][chosen.numpy()]}
+
+    def _opened_cache(self) -> DecodedCache:
+        everything = np.arange(len(self.files))
+
+        def images() -> Iterator[tuple[int, Tensor]]:
+            print(f"decoding {len(self.files):,} images into {self.cache_dir}, once", flush=True)
+            for shrunk in worker_loader(ShrunkFiles(self.files, self.resize), in_chunks(everything), self.workers):
+                account(shrunk, self.files, self._skipping)
+                yield from shrunk.images()
+
+        place = self.cache_dir / f"images-{cache_key(self.files.stamp(everything), self.resize)}"
+        return open_cache(place, self.resize, len(self.files), self.cache_limit, images)
+
+    @property
+    def _skipping(self) -> dict[str, str] | None:
+        return self.skipped if self.on_error == "skip" else None
+
+    # -- loaders -------------------------------------------------------------------------------------------------
+
+    def loader(self, split: str, view: View | None = None, *, train: bool = False) -> FileBatches:
+        """The batches of ``"train"``, ``"val"`` or ``"test"``: this rank's share, on the trainer's device."""
+        trainer, rows = self.trainer, self.splits[split]
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
+        if len(rows) < ranks:
+            raise UserError(f"{len(rows)} {split} images cannot be divided among {ranks} ranks")
+        if self.batch_size < ranks:
+            raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
+        batches = FileBatches(
+            ImageFiles(self.files, view or self.view, self.seed, self._cache),
+            rows,
+            Order(len(rows), self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks),
+            Finish(self.mean, self.std, self.augment if train else Augment(), device),
+            self.workers,
+            self._skipping,
+        )
+        self._loaders.append(batches)
+        return batches
+
+    def teardown(self, stage: str | None = None) -> None:
+        for batches in self._loaders:
+            batches.close()
+        self._loaders = []
+
+    def train_dataloader(self) -> FileBatches:
+        batches = self.loader("train", self.train_view, train=True)
+        self._train_order = batches.sampler
+        return batches
+
+    def val_dataloader(self) -> FileBatches:
+        return self.loader("val")
+
+    def test_dataloader(self) -> FileBatches:
+        return self.loader("test", self.test_view)
+
+    def predict_dataloader(self) -> FileBatches:
+        batches = self.loader("test", self.test_view)
+        batches.skipped = None  # its results are told apart by their place
+        return batches
+
+    def rank_share(self, batch_index: int) -> float:
+        # As of the images that were asked for: what a rank had to leave out, the others do not know.
+        return self._train_order.share(batch_index) if self._train_order else 1.0
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
