@@ -2,9 +2,9 @@
 
     python benchmarks/fit.py [--network lenet] [--steps 200] [--rounds 5] [--threads 1] [--cpu] [--flags]
 
-One step of a batch of 128 in milliseconds, each contestant in turn, round after round: median, least and most, and what
-part of the hand-written loop's speed it reaches (median of the rounds' ratios). Images are random, of Fashion-MNIST's
-or CIFAR-10's shape; evaluation is not timed.
+One step of a batch of 128 in milliseconds, each contestant in turn, round after round: median, least and most, and
+what part of the hand-written loop's speed it reaches (median of the rounds' ratios). Images are random, 32×32, grey for
+LeNet and coloured for ResNet-20; evaluation is not timed.
 
   hand      forward, backward and optimizer over images that lie in memory; the loss is read every 50 steps
   bare      Lightning's Trainer with nothing but a training step, over convkit's batches
@@ -44,9 +44,9 @@ from torchvision import transforms
 from convkit.cli.front import main as convkit
 from convkit.datasets.arrays import Arrays
 
-BATCH, WARM_UP = 128, 20
+BATCH, WARM_UP = 128, 10
 NETWORKS = {
-    "lenet": ((28, 28), "convkit.architectures.lenet.LeNet", {}),
+    "lenet": ((32, 32), "convkit.architectures.lenet.LeNet", {}),
     "resnet20": ((32, 32, 3), "convkit.architectures.resnet_cifar.ResNetCifar", {"depth": 20}),
 }
 

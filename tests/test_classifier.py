@@ -1,5 +1,6 @@
 """The LightningModule against a training loop written by hand, and what it costs beside one."""
 
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convkit import ConvNet, Outputs
+from convkit.architectures.resnet_cifar import ResNetCifar
 from convkit.classifier import Classifier
 from convkit.datasets.digits import Digits
 from convkit.errors import UserError
@@ -20,6 +22,7 @@ from convkit.run import Run
 from convkit.schedules.plateau import Plateau
 
 SHAPE = (1, 8, 8)
+COLOUR = (3, 16, 16)
 
 
 class TwoHeads(ConvNet):
@@ -216,3 +219,43 @@ def test_a_published_network_gives_its_published_error(shared) -> None:
         wrong = (model((images - mean) / std).argmax(1).numpy() != arrays["y_test"][:1000]).mean()
     # Binomial: 8.27% of 1,000 is 83 ± 9; three deviations
     assert 100 * wrong == pytest.approx(8.27, abs=2.7)
+
+
+@pytest.mark.parametrize(
+    "flags", [{"channels_last": True}, {"compile": True}, {"channels_last": True, "compile": True}]
+)
+def test_accelerations_change_no_result_and_no_name(flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same logits and gradients as without, and a state_dict that fits either."""
+    # Translated and traced as ever, but without the minute that the C++ compiler takes.
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager"))
+    images, targets = torch.randn(6, *COLOUR), torch.arange(6) % 10
+    found = []
+    for given in ({}, dict.fromkeys(flags, True)):
+        torch.manual_seed(0)
+        model = Classifier(ResNetCifar, Plateau(), None, 10, COLOUR, **given)
+        model.setup("fit")
+        logits = model(images)
+        torch.nn.functional.cross_entropy(logits, targets).backward()
+        found.append((logits, [value.grad for value in model.net.parameters()], model.state_dict()))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
+    convolution = next(value for value in model.net.parameters() if value.ndim == 4)
+    assert convolution.is_contiguous(memory_format=torch.channels_last) == ("channels_last" in flags)
+
+
+def test_a_model_that_is_opened_is_not_compiled() -> None:
+    """Hooks into a compiled network may be passed over."""
+    model = Classifier(ResNetCifar, None, None, 10, COLOUR, compile=True)
+    model.setup("test")
+    assert model.net._compiled_call_impl is None
+
+
+def test_every_step_seeds_the_generator_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.manual_seed keeps a call with its stack for each device that there is not: a leak, and a millisecond."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    model = Classifier(ResNetCifar, None, None, 10, COLOUR)
+    kept = len(torch.cuda._queued_calls)
+    model.on_train_batch_start((torch.zeros(0), torch.zeros(0)), 0)
+    drawn = torch.rand(5)
+    torch.manual_seed(3 * 1_000_003 * 65_537)
+    assert torch.equal(torch.rand(5), drawn)
+    assert len(torch.cuda._queued_calls) <= kept + 1  # manual_seed's own, above
