@@ -147,6 +147,32 @@ def test_stages_exist_in_forward_order(name: str) -> None:
 
 
 @every_architecture
+def test_nothing_overwrites_a_stage(name: str) -> None:
+    assert_stages_stay(built(name).eval(), images(name))
+
+
+def test_nothing_overwrites_the_sum_of_a_preactivated_unit() -> None:
+    net = load(find("architecture", "resnet_cifar"))(7, (3, 32, 32), 20, unit="relu_only_preactivation")
+    assert_stages_stay(net.eval(), torch.randn(2, 3, 32, 32))
+
+
+def assert_stages_stay(net: ConvNet, batch: Tensor) -> None:
+    """What a hook on a stage keeps is what the stage put out: no later layer works on it in place."""
+    kept: list[tuple[str, Tensor, Tensor]] = []
+    hooks = [
+        net.stage(stage).register_forward_hook(
+            lambda module, inputs, output, stage=stage: kept.append((stage, output, output.clone()))
+        )
+        for stage in net.stages
+    ]
+    with torch.no_grad():
+        net(batch)
+    for hook in hooks:
+        hook.remove()
+    assert [stage for stage, output, before in kept if not torch.equal(output, before)] == []
+
+
+@every_architecture
 def test_an_image_too_small_is_refused_in_one_line(name: str) -> None:
     channels = case(name).shapes[0][0]
     message = refusal(name, (channels, 1, 1))

@@ -155,3 +155,9 @@ def test_mistakes_in_one_line():
             ValueError, match=r"^vgg: an image of 31×40 is too small: features.30 gets 512×1×2; 32×32 is"
         ):
             VGG(10, (3, 31, 40))
+
+
+@pytest.mark.parametrize("option", ["dense_width", "pooled_size"])
+def test_nothing_is_no_width(option: str) -> None:
+    with pytest.raises(ValueError, match=f"vgg: {option} is a number from 1 on, not 0"):
+        VGG(10, (3, 32, 32), **{option: 0})

@@ -81,6 +81,7 @@ class AlexNet(ConvNet):
     ) -> None:
         super().__init__()
         row = _row(form, local_response_norm, groups)
+        remove = [remove] if isinstance(remove, str) else remove
         for layer in remove:
             if layer not in _PLACES:
                 raise ValueError(f"alexnet: remove: there is no layer {layer!r}{did_you_mean(layer, _PLACES)}")

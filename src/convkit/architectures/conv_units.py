@@ -54,7 +54,7 @@ class FromImageNetStatistics(nn.Module):
         super().__init__()
         if channels != 3:
             raise ValueError(f"{owner}: transform_input is for the 3 channels of published weights, not {channels}")
-        scale, shift = torch.tensor(IMAGENET_STD) * 2, torch.tensor(IMAGENET_MEAN) * 2 - 1
+        scale, shift = torch.tensor(IMAGENET_STD) * 2, torch.tensor([2 * mean - 1 for mean in IMAGENET_MEAN])
         # Not weights: a state_dict of torchvision's has neither.
         self.register_buffer("scale", scale[:, None, None], persistent=False)
         self.register_buffer("shift", shift[:, None, None], persistent=False)

@@ -60,7 +60,8 @@ class GoogLeNet(ConvNet):
     """Nine Inception modules (ten in BN-Inception), global average pooling, two auxiliary classifiers while training.
 
     As it is: torchvision's network, name by name, 13,004,888 parameters with 1,000 classes, 6,624,904 without the
-    auxiliary heads. The paper's: ``batch_norm=False, true_5x5=True, dropout=0.4``.
+    auxiliary heads. The paper's layers and weights: ``batch_norm=False, true_5x5=True, dropout=0.4``; the pooling after
+    4e (2×2 for the paper's 3×3) and in the heads (to 4×4 by cells of 4 for 5×5 at stride 3) remain torchvision's.
 
     Args:
         num_classes: K.

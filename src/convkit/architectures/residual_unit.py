@@ -202,7 +202,8 @@ class ResidualNet(ConvNet):
                 maps = branch[-1].out_channels
             self.add_module(layer, nn.Sequential(*units))
         # 2016b, appendix: the last unit gets an extra activation right after its addition
-        last = [_ACTIVATIONS[kind](maps, True) for kind in order.before]
+        # in place, but for a ReLU on the sum itself, which is a stage
+        last = [_ACTIVATIONS[kind](maps, index > 0) for index, kind in enumerate(order.before)]
         self.last = nn.Sequential(*last) if last else None
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(maps, num_classes)

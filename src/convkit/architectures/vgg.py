@@ -67,6 +67,9 @@ class VGG(ConvNet):
         super().__init__()
         if variant not in _VARIANTS:
             raise ValueError(f"vgg: unknown variant {variant!r}{did_you_mean(variant, _VARIANTS)}")
+        for option, value in (("dense_width", dense_width), ("pooled_size", pooled_size)):
+            if value < 1:
+                raise ValueError(f"vgg: {option} is a number from 1 on, not {value}")
         with Uninitialised():
             self.features, stages = _features(_VARIANTS[variant], image_shape[0], batch_norm)
             self.avgpool = nn.AdaptiveAvgPool2d(pooled_size)
