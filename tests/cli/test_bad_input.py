@@ -84,7 +84,7 @@ OPTIONS = [
     ("fit --config no_init_args.yaml", "data: its options belong under init_args, beside class_path"),
     ("fit --config list_data.yaml", "data cannot be ['digits']; wanted a name, or class_path with init_args"),
     ("fit --config other_class.yaml", "model.architecture: LeNet has no option 'depth'; choose from activation, pooling"),
-    ("fit --config other_data.yaml", "data: Digits has no option 'root'; choose from augment, batch_size, seed, size, "),
+    ("fit --config other_data.yaml", "data: Digits has no option 'root'; choose from augment, batch_size, fraction, per_class, seed, "),
     ("fit --config type.yaml", "model.schedule.lr cannot be 'fast'; wanted float"),
     ("fit --config ok.yaml --data.batch_size many", "data.batch_size cannot be 'many'; wanted int"),
     ("fit --config ok.yaml --data.batch_size 1.5", "data.batch_size cannot be '1.5'; wanted int"),

