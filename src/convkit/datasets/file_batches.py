@@ -101,10 +101,19 @@ class FileBatches:
         own = order.rank + order.ranks * fetched.places
         draws = {name: draw[own] for name, draw in augment.draw(random, last - first).items()}
         images = fetched.images.to(device, non_blocking=True)
-        images = augment.apply(images, draws).to(torch.float32).sub_(self._shift).mul_(self._scale)
-        images = augment.cut(images, draws)
+        images = augment.cut(self._normalised(augment.apply(images, draws)), draws)
         targets = torch.from_numpy(self.images.files.targets[fetched.rows.numpy()])
         return images, targets.to(device, non_blocking=True)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        if images.device.type != "cpu":
+            return images.to(torch.float32).sub_(self._shift).mul_(self._scale)
+        # A batch is 77 MB of new memory, whose pages took four fifths of the time. numpy asks for large ones. An image
+        # at a time stays in the processor's cache.
+        out = torch.from_numpy(np.empty(images.shape, np.float32))
+        for image, place in zip(images, out, strict=True):
+            place.copy_(image).sub_(self._shift).mul_(self._scale)
+        return out
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self.sampler.epoch, "next_batch": self._next % len(self)}
