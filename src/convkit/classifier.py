@@ -14,8 +14,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from convkit.convnet import ConvNet, Outputs, as_outputs
 from convkit.datasets.base import ImageData
+from convkit.datasets.features import FeatureData
 from convkit.errors import UserError, did_you_mean
 from convkit.metrics import EvaluationMetrics, RunningMeans
+from convkit.parts import HEAD
 from convkit.schedules.base import Schedule
 from convkit.weights import differences, load_weights
 
@@ -60,6 +62,7 @@ class Classifier(LightningModule):
         self._since_log = RunningMeans()
         self._epoch = RunningMeans()
         self._logged_at = 0
+        self._on_features = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook runs, forty times a step; torch's way, which looks for parameters and
@@ -93,6 +96,8 @@ class Classifier(LightningModule):
         return self._outputs(images).logits
 
     def _outputs(self, images: Tensor) -> Outputs:
+        if self._on_features:
+            return as_outputs(self.net.stage(HEAD)(images))
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return as_outputs(self.net(images))
@@ -100,8 +105,15 @@ class Classifier(LightningModule):
     # -- training ------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
+        self._on_features = isinstance(self.trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
+        if self._on_features:
+            self.net.requires_grad_(False)
+            self.net.stage(HEAD).requires_grad_(True)
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
+
+    def teardown(self, stage: str) -> None:
+        self._on_features = False
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.schedule.optimizers(self.net, self.trainer)

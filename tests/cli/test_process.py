@@ -65,6 +65,25 @@ def test_two_ranks_are_one_fit(process, convkit) -> None:
         torch.testing.assert_close(two.model.state_dict()[key], value, atol=1e-5, rtol=0)
 
 
+def test_two_ranks_share_the_features(process, convkit) -> None:
+    options = [
+        *FIT[1:],
+        "--data.augment=null",
+        "--data.batch_size=127",
+        "--trainer.max_epochs=2",
+        "--cache_features=true",
+    ]
+    assert convkit("fit", *options, "--name", "one").status == 0
+    running = process("fit", *options, *TWO, "--name", "two")
+    out, err = running.communicate(timeout=300)
+    assert (running.returncode, err) == (0, "")
+    one, two = Run.open("runs/one"), Run.open("runs/two")
+    for left, right in zip(one.metrics, two.metrics, strict=True):
+        assert left == pytest.approx(right, abs=1e-4)
+    for key, value in one.model.state_dict().items():
+        torch.testing.assert_close(two.model.state_dict()[key], value, rtol=0, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "message"),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
+from convkit.datasets.features import FeatureData
 from convkit.metrics import per_class_accuracy
 from convkit.report.mistakes import Mistake, mistakes_page
 
@@ -69,7 +70,8 @@ def _over_ranks(value: Tensor, ranks: int) -> Tensor:
 class EvaluationPages(Callback):
     """Writes ``<split>_confusion.csv``, ``<split>_classes.json`` and ``<split>_mistakes.png``, and hands them to W&B.
 
-    In a fit they are those of the validation with the lowest top-1 error, written when training ends.
+    In a fit they are those of the validation with the lowest top-1 error, written when training ends. A fit on features
+    has no images to show: it writes the first two.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -86,7 +88,7 @@ class EvaluationPages(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        if not trainer.sanity_checking:
+        if not trainer.sanity_checking and not _on_features(trainer):
             self._worst.update(batch[0], batch[1], outputs)
 
     def on_test_batch_end(
@@ -132,8 +134,9 @@ class EvaluationPages(Callback):
         names = class_names(trainer.datamodule, len(confusion))  # type: ignore[attr-defined]
         wrong = int(confusion.sum() - confusion.diagonal().sum())
         title = f"{len(mistakes)} worst of {wrong} mistakes in {int(confusion.sum())} images ({split}{when})"
-        page = mistakes_page(mistakes, title)
-        page.save(self.directory / f"{split}_mistakes.png")
+        page = None if _on_features(trainer) else mistakes_page(mistakes, title)
+        if page:
+            page.save(self.directory / f"{split}_mistakes.png")
         with (self.directory / f"{split}_confusion.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["true \\ predicted", *names])
@@ -151,7 +154,11 @@ def class_names(data: Any, count: int) -> list[str]:
     return list(data.class_names) if isinstance(data, ImageData) else [str(index) for index in range(count)]
 
 
-def log_pages(logger: Any, split: str, confusion: Tensor, names: list[str], page: Image) -> None:
+def _on_features(trainer: Trainer) -> bool:
+    return isinstance(trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
+
+
+def log_pages(logger: Any, split: str, confusion: Tensor, names: list[str], page: Image | None) -> None:
     """Confusion matrix, per-class table and mistakes into a W&B run; other loggers have no place for them."""
     from lightning.pytorch.loggers import WandbLogger
 
@@ -175,6 +182,6 @@ def log_pages(logger: Any, split: str, confusion: Tensor, names: list[str], page
         {
             f"{split}/confusion": matrix,
             f"{split}/classes": wandb.Table(columns=["class", "accuracy"], data=accuracies),
-            f"{split}/mistakes": wandb.Image(page),
+            **({f"{split}/mistakes": wandb.Image(page)} if page else {}),
         }
     )

@@ -6,8 +6,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import nn
 
 from convkit.classifier import Classifier
+from convkit.datasets.features import FeatureData
 
 SHOWN = ("train/loss", "val/loss", "val/top1_error")
 
@@ -35,13 +37,15 @@ class Progress(TQDMProgressBar):
         super().on_train_start(trainer, pl_module)
         self._clock = time.monotonic()  # resumed in mid-epoch, there is no start of one
         if trainer.is_global_zero and isinstance(pl_module, Classifier):
-            parameters = sum(parameter.numel() for parameter in pl_module.net.parameters())
+            every, learning = counts(pl_module.net)
+            learn = "" if learning == every else f", {learning:,} learn"
             device = trainer.strategy.root_device
             ranks = f" × {trainer.world_size}" if trainer.world_size > 1 else ""
-            names = type(pl_module.net).__name__, type(trainer.datamodule).__name__  # type: ignore[attr-defined]
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            name = f"features of {type(data.images).__name__}" if isinstance(data, FeatureData) else type(data).__name__
             print(
-                f"{names[0]} ({parameters:,} parameters) on {names[1]}, {trainer.num_training_batches} steps an epoch, "
-                f"{device}{ranks}",
+                f"{type(pl_module.net).__name__} ({every:,} parameters{learn}) on {name}, "
+                f"{trainer.num_training_batches} steps an epoch, {device}{ranks}",
                 flush=True,
             )
 
@@ -56,3 +60,9 @@ class Progress(TQDMProgressBar):
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         shown = "  ".join(f"{key} {value}" for key, value in self.get_metrics(trainer, pl_module).items())
         print(f"epoch {trainer.current_epoch + 1}{epochs}  {shown}  {time.monotonic() - self._clock:.1f} s", flush=True)
+
+
+def counts(net: nn.Module) -> tuple[int, int]:
+    """How many numbers a network's parameters hold, and how many of them learn."""
+    every = [(parameter.numel(), parameter.requires_grad) for parameter in net.parameters()]
+    return sum(count for count, _ in every), sum(count for count, learns in every if learns)

@@ -29,6 +29,7 @@ from convkit.cli.reserved import Reserved
 from convkit.cli.resume import OWN, tell_differences
 from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.datasets.base import ImageData
+from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model
 from convkit.tracking import wandb_run
@@ -75,6 +76,9 @@ class TrainingCLI(LightningCLI):
             "--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases"
         )
         parser.add_argument("--wandb_project", type=str, default="convkit", help="project in Weights & Biases")
+        parser.add_argument(
+            "--cache_features", type=bool, default=False, help="train the classifier alone, on features computed once"
+        )
         parser.add_argument("--test_at_end", type=bool, default=False, help="after fit, test the best checkpoint")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -119,6 +123,8 @@ class TrainingCLI(LightningCLI):
             super().instantiate_classes()
         except (MisconfigurationException, ValueError, TypeError, OSError) as error:
             raise self._explained(error) from error
+        if config.cache_features and self.request.command == "fit":
+            self.datamodule = FeatureData(self.datamodule, self.model.net)
 
     def _plain(self) -> dict[str, Any]:
         """The whole configuration in plain values."""
@@ -221,7 +227,8 @@ class TrainingCLI(LightningCLI):
             raise UserError(f"nothing is left to train: {where}{limit}; give --trainer.max_epochs N")
         if self._get(self.config, "test_at_end") and not self._get(self.config, "trainer").fast_dev_run:
             best = getattr(self.trainer.checkpoint_callback, "best_model_path", None) or None
-            self.trainer.test(self.model, self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+            data = self.datamodule.images if isinstance(self.datamodule, FeatureData) else self.datamodule
+            self.trainer.test(self.model, data, ckpt_path=best, weights_only=True, verbose=False)
         if self.reserved.directory and self.reserved.record:
             tell_fit(self.trainer, self.reserved.directory, self.reserved.record.seconds)
 

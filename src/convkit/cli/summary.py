@@ -7,6 +7,8 @@ from lightning.pytorch import Trainer
 from convkit.callbacks.checkpoints import BestCheckpoint
 from convkit.weights import read_checkpoint
 
+SHOWN = ("config.yaml", "metrics.csv", "checkpoints", "val_mistakes.png")  # what a user would open first
+
 
 def tell_fit(trainer: Trainer, directory: Path, seconds: float) -> None:
     parts = []
@@ -18,7 +20,8 @@ def tell_fit(trainer: Trainer, directory: Path, seconds: float) -> None:
         parts.append(f"test/top1_error {trainer.callback_metrics['test/top1_error'].item():.2f} %")
     parts.append(f"trained to epoch {trainer.current_epoch} in {seconds:.1f} s")
     print(f"result: {'; '.join(parts)}")
-    print(f"run:    {directory} (config.yaml, metrics.csv, checkpoints, val_mistakes.png)")
+    files = [name for name in SHOWN if (directory / name).exists()]
+    print(f"run:    {directory} ({', '.join(files)})")
     print(f"next:   convkit test --ckpt_path {directory}")
 
 
