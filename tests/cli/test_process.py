@@ -75,7 +75,7 @@ def test_two_ranks_share_the_features(process, convkit) -> None:
     ]
     assert convkit("fit", *options, "--name", "one").status == 0
     running = process("fit", *options, *TWO, "--name", "two")
-    out, err = running.communicate(timeout=300)
+    _, err = running.communicate(timeout=300)
     assert (running.returncode, err) == (0, "")
     one, two = Run.open("runs/one"), Run.open("runs/two")
     for left, right in zip(one.metrics, two.metrics, strict=True):
