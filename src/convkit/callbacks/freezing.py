@@ -110,12 +110,10 @@ class Freezing(Callback):
             raise UserError(f"Freezing needs a convkit Classifier, not a {type(pl_module).__name__}")
         if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             raise UserError(f"Freezing works on one device or with ddp, not with {type(trainer.strategy).__name__}")
-        if sum(isinstance(each, Freezing) for each in trainer.callbacks) > 1:  # type: ignore[attr-defined]
-            raise UserError("there are two Freezing callbacks; give all options to one")
         self._net, self.thawed, self._seen = pl_module.net, [], set()
+        self._own = [name for name, each in self._net.named_parameters() if each.requires_grad]
         self._plan, lines = self.plan(self._net, trainer.datamodule)  # type: ignore[attr-defined]
         self._check_rates(self._plan, getattr(pl_module.schedule, "rates", None) or {})
-        self._own = [name for name, each in self._net.named_parameters() if each.requires_grad]
         self._apply()
         for line in lines:
             pl_module.print(line)
@@ -181,7 +179,7 @@ class Freezing(Callback):
             stalled = self._stall.judge(float(trainer.callback_metrics[self.monitor]))
             if trainer.strategy.broadcast(stalled):  # one decision for all ranks
                 best = f"{self.monitor} has not improved on {self._stall.best:.4g}"
-                why = f", {best} in {self._stall.patience + 1} validations"
+                why = f"{best} in {self._stall.patience + 1} validations: "
                 self._thaw(self._waiting[0], trainer, pl_module, why)
 
     def _thaw(self, thaw: Thaw, trainer: Trainer, pl_module: LightningModule, why: str = "") -> None:
@@ -190,7 +188,7 @@ class Freezing(Callback):
         self.thawed += thaw.names
         self._pending = True
         after = self._take_stock()
-        pl_module.print(f"epoch {trainer.current_epoch + 1}{why}: {thawing(self._net, thaw.names, before, after)}")
+        pl_module.print(f"epoch {trainer.current_epoch + 1}: {why}{thawing(self._net, thaw.names, before, after)}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._leave()

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
-from convkit.callbacks.freezing import Freezing  # noqa: F401 - imported, a callback can be named by its class alone
+from convkit.callbacks.freezing import Freezing  # imported, it can be named by its class alone
 from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
@@ -137,6 +137,12 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
+        given = settings.callbacks
+        callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
+        if sum(isinstance(one, Freezing) for one in callbacks) > 1:
+            raise UserError(
+                "there are two Freezing callbacks; --trainer.callbacks+=Freezing adds one, without + replaces"
+            )
         if settings.fast_dev_run:
             return self._remembered(super().instantiate_trainer(**options))
         # Only the first rank has a directory; Lightning tells the others where checkpoints go.
@@ -148,8 +154,6 @@ class TrainingCLI(LightningCLI):
         folder = self.reserved.directory or Path(settings.default_root_dir or ".")
         options["default_root_dir"] = str(folder)
         options["logger"] = self._loggers(settings.logger, folder)
-        given = settings.callbacks
-        callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
         options["callbacks"] = [*callbacks, *self._callbacks(settings, callbacks, folder)]
         return self._remembered(super().instantiate_trainer(**options))
 
