@@ -1,7 +1,5 @@
 """The replicas of distributed training, when the parameters that learn are others than before."""
 
-import gc
-
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
@@ -16,6 +14,7 @@ def rebuild(trainer: Trainer) -> None:
     strategy = trainer.strategy
     if not isinstance(strategy, DDPStrategy) or not isinstance(strategy.model, DistributedDataParallel):
         return
-    strategy.model = strategy.lightning_module
-    gc.collect()  # the old wrapper, with its hooks on the parameters and its buffers as large as their gradients
+    strategy.model = (
+        strategy.lightning_module
+    )  # with the old wrapper its hooks go, and memory as large as its gradients
     strategy.configure_ddp()
