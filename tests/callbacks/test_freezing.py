@@ -201,8 +201,11 @@ class Rated(Plateau):
         (None, [Freezing(policy="few", thaw_when_stalled="body")], {"limit_val_batches": 0},
          "Freezing watches 'val/top1_error', and there is no validation"),
         (None, [Freezing(freeze=["body", "head"])], {}, "Freezing freezes all of Small: nothing is left to learn"),
-        (Rated(body=0.1), [Freezing(policy="few")], {}, "rates: 'body' has a rate and is frozen for ever; thaw it"),
-        (Rated(conv1=0.1), [Freezing(policy="few", thaw={2: "conv2"})], {}, "rates: 'conv1' has a rate and is frozen"),
+        (Rated(body=0.1), [Freezing(policy="few")], {},
+         "model.schedule.rates: 'body' is frozen for ever by Freezing; thaw it, or leave its rate out"),
+        (Rated(conv1=0.1), [Freezing(policy="few", thaw={2: "conv2"})], {}, "model.schedule.rates: 'conv1' is frozen"),
+        (Rated(**{"conv*": 0.1, "conv2": 0.2}), [Freezing(policy="few", thaw={2: "conv2"})], {},
+         "model.schedule.rates: 'conv*' is frozen for ever"),
     ],
 )  # fmt: skip
 def test_bad_input_before_the_first_step(
@@ -216,7 +219,7 @@ def test_bad_input_before_the_first_step(
     assert not watch.states
 
 
-@pytest.mark.parametrize("rates", [{"body": 0.1}, {"conv1": 0.1}, {"conv*": 0.1, "head": 0.2}])
+@pytest.mark.parametrize("rates", [{"body": 0.1}, {"conv1": 0.1}, {"conv2": 0.3, "conv*": 0.1, "head": 0.2}])
 def test_a_rate_for_what_thaws_or_what_auto_chose_is_none(rates: dict[str, float]) -> None:
     fit(classifier(Rated(**rates)), Freezing(policy="few", thaw={2: ["conv1"]}), fast_dev_run=True)
     fit(classifier(Rated(**rates)), Freezing(policy="auto"), fast_dev_run=True)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
 from convkit.callbacks.freeze_plan import Plan, Thaw, frozen_by, kinds, make_plan, policy_for, selected
 from convkit.callbacks.freeze_words import described, thawing
@@ -108,8 +108,9 @@ class Freezing(Callback):
             return
         if not isinstance(pl_module, Classifier):
             raise UserError(f"Freezing needs a convkit Classifier, not a {type(pl_module).__name__}")
-        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            raise UserError(f"Freezing works on one device or with ddp, not with {type(trainer.strategy).__name__}")
+        strategy = trainer.strategy
+        if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy) or isinstance(strategy, DeepSpeedStrategy):
+            raise UserError(f"Freezing works on one device or with ddp, not with {type(strategy).__name__}")
         self._net, self.thawed, self._seen = pl_module.net, [], set()
         self._own = [name for name, each in self._net.named_parameters() if each.requires_grad]
         self._plan, lines = self.plan(self._net, trainer.datamodule)  # type: ignore[attr-defined]
@@ -119,9 +120,15 @@ class Freezing(Callback):
             pl_module.print(line)
 
     def _check_rates(self, plan: Plan, rates: Mapping[str, float]) -> None:
-        for name in rates if self.policy != "auto" else ():  # what that chooses nobody can know beforehand
-            if plan.for_ever.issuperset(select(self._net, name, "rates")):
-                raise UserError(f"rates: {name!r} has a rate and is frozen for ever; thaw it, or leave its rate out")
+        if self.policy == "auto":  # what that chooses nobody can know beforehand
+            return
+        owner = {each: name for name in rates for each in select(self._net, name, "model.schedule.rates")}
+        for name in rates:  # of several that fit a parameter the last one counts
+            owned = {each for each in owner if owner[each] == name}
+            if owned and plan.for_ever.issuperset(owned):
+                raise UserError(
+                    f"model.schedule.rates: {name!r} is frozen for ever by Freezing; thaw it, or leave its rate out"
+                )
 
     def _apply(self) -> None:
         """What takes a gradient and what does not. DDP and the optimizer are made after this."""
