@@ -61,11 +61,9 @@ def _head(outlook: Outlook) -> Iterator[str]:
     ranks = f"; {outlook.ranks} ranks, each with its share of every batch" if outlook.ranks > 1 else ""
     yield from _wrapped(f"data     {outlook.data}: {', '.join(splits)}{ranks}", " " * 9)
     if steps.per_epoch:
-        whole = (
-            f"{steps.total:,} in {_many(steps.epochs, 'epoch')}" if steps.total and steps.epochs else "without an end"
-        )
+        end = f"{steps.total:,} in {_many(steps.epochs, 'epoch')}" if steps.total and steps.epochs else "without an end"
         often = f"; {outlook.validated}" if outlook.validated else ""
-        yield from _wrapped(f"steps    {steps.per_epoch:,} an epoch, {whole}{often}", " " * 9)
+        yield from _wrapped(f"steps    {steps.per_epoch:,} an epoch, {end}{often}", " " * 9)
 
 
 def _many(count: int, what: str) -> str:

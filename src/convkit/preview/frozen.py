@@ -36,6 +36,10 @@ class Frozen(NamedTuple):
     def for_ever(self) -> frozenset[str]:
         return self.plan.for_ever | self.own
 
+    def everything(self, net: ConvNet) -> bool:
+        """Nothing ever learns."""
+        return self.for_ever.issuperset(name for name, _ in net.named_parameters())
+
     def from_when(self, parameter: str) -> str:
         """``start``, ``epoch 3``, ``stall 1`` or ``never``."""
         if parameter in self.for_ever:
@@ -61,7 +65,7 @@ def frozen(trainer: Trainer, model: Classifier, data: ImageData, problems: Probl
                     callback.setup(trainer, model, "fit")
                 lines += [*chosen, described(net, plan.frozen), *_thaws(plan, trainer.max_epochs)]
                 found = Frozen(plan, own, lines, callback.policy == "auto", callback.keep_statistics)
-    if len(found.for_ever) == len([*net.parameters()]):
+    if found.everything(net):
         problems.add(f"nothing learns: every parameter of {type(net).__name__} is frozen")
     return found
 

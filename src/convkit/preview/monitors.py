@@ -26,7 +26,7 @@ def monitors(trainer: Trainer, model: Classifier, problems: Problems) -> list[Mo
 
     A callback of a stranger's may log what it likes, so where there is one no name is known to be missing.
     """
-    names = logged(model)
+    names: list[str] = getattr(model, "logged_metrics", None) or logged(model)
     known = [name for name in names if trainer.enable_validation or not name.startswith("val/")]
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     strange = [each for each in callbacks if not type(each).__module__.startswith(OURS)]

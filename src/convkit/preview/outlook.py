@@ -82,7 +82,8 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
             at = resumed_at(checkpoint, trainer, model, found.steps)
             found.notes.append(f"goes on from {checkpoint}, step {at}")
     if found.steps.per_epoch and trainer.optimizers:
-        _try(found, trainer, model, held, problems)
+        if not held.everything(net):
+            _try(found, trainer, model, held, problems)
         found.timeline = timeline(trainer, found.steps)
     images.teardown("fit")
     return found

@@ -60,9 +60,9 @@ def steps(trainer: Trainer) -> Steps:
         UserError: none; or the loaders' own: fewer images than ranks, say.
     """
     trainer.fit_loop.setup_data()
-    batches = trainer.num_training_batches
+    batches = trainer.num_training_batches if trainer.limit_train_batches else 0
     total, epochs = trainer.estimated_stepping_batches, trainer.max_epochs
-    if not (total and epochs and batches):
+    if not (total and epochs and batches):  # Lightning counts an epoch where max_epochs is 0
         limit = f"trainer.max_steps is {trainer.max_steps}" if epochs else f"trainer.max_epochs is {epochs}"
         raise UserError(f"nothing is left to train: {limit if batches else 'an epoch has no batch'}")
     if batches == float("inf"):

@@ -93,6 +93,7 @@ def _step_through(rates: Rates, configs: list[LRSchedulerConfig], per_epoch: int
                 index, due = divmod(step, per_epoch)
             else:  # Lightning counts the batches of an epoch
                 index, due = ((step - 1) % per_epoch + 1) * trainer.accumulate_grad_batches, 0
+                index = min(index, int(trainer.num_training_batches))
             if not due and index % config.frequency == 0:
                 scheduler: Any = config.scheduler
                 scheduler.step()
