@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"errors", "plugins", "arithmetic"},  # standard library only
     {"convnet", "parts", "sizes", "taps", "metrics", "initial", "locally_connected"},  # torch
     {"weights", "inspection", "architectures", "datasets", "schedules", "explainers"},
-    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
+    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report", "preview"},  # adds Lightning
     {"cli"},
 ]
 # Units of one floor that may import each other, and why.
@@ -29,6 +29,8 @@ BESIDE = {
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
+    ("preview", "classifier"): "it looks at what would be trained",
+    ("preview", "callbacks"): "Freezing says what it would freeze",
     ("callbacks", "run"): "the record of a fit is what Run.open reads",
     ("callbacks", "report"): "a callback decides when, the report draws",
 }
