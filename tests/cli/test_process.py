@@ -71,7 +71,7 @@ def test_two_ranks_are_one_fit(process, convkit) -> None:
     [
         (
             "--model.schedule.monitor=val/acc",
-            "the schedule watches 'val/acc', which nothing logs; choose from val/loss",
+            "the schedule watches 'val/acc', which nothing logs; choose from train/loss, val/loss",
         ),
         ("--data.root=nowhere", "MNIST is not under 'nowhere'"),
     ],
