@@ -73,7 +73,7 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     found.notes = held.lines
     with problems.gathered():
         trainer.strategy.setup_optimizers(trainer)
-        check_rates(net, getattr(model.schedule, "rates", None) or {}, held, problems)
+        check_rates(net, model.schedule.rates or {}, held, problems)
         found.groups = groups(net, trainer.optimizers, held)
         found.monitors = monitors(trainer, model, problems)
         if forgotten := left_out(net, trainer.optimizers, held):
