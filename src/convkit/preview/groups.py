@@ -9,7 +9,7 @@ from convkit.preview.frozen import NEVER, START, Frozen
 
 
 class Group(NamedTuple):
-    """``lr`` is the rate of the first step, ``learns`` how many parameters learn from when on."""
+    """``lr`` is its own rate, which a policy multiplies; ``learns`` how many parameters learn from when on."""
 
     name: str
     parameters: int
@@ -33,7 +33,11 @@ def groups(net: ConvNet, optimizers: list[Optimizer], frozen: Frozen) -> list[Gr
             learns[when] = learns.get(when, 0) + each.numel()
         learns = dict(sorted(learns.items(), key=lambda item: _order(item[0])))
         decay = float(group.get("weight_decay", 0.0))
-        rows.append(Group(name_of(group, index), sum(learns.values()), float(group["lr"]), decay, learns))
+        rows.append(
+            Group(
+                name_of(group, index), sum(learns.values()), float(group.get("initial_lr", group["lr"])), decay, learns
+            )
+        )
     return rows
 
 
