@@ -13,6 +13,7 @@ from torch import nn
 
 from convkit.callbacks.freezing import Freezing
 from convkit.callbacks.stall import Stall
+from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.schedules.base import Schedule
 from convkit.schedules.plateau import Plateau
@@ -182,6 +183,23 @@ def test_what_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     fit(classifier(), Freezing(policy="all"))
     [line] = capsys.readouterr().out.splitlines()
     assert line == "frozen: nothing (0 parameters); learning: conv1 … early (1,452)"
+
+
+def test_the_head_learns_what_it_learns_on_features_computed_once() -> None:
+    whole, cached, both = classifier(), classifier(), classifier()
+    fit(whole, Freezing(policy="few"), max_epochs=3)
+    fit(cached, data=FeatureData(Brightest(), cached.net), max_epochs=3)
+    fit(both, Freezing(policy="few"), data=FeatureData(Brightest(), both.net), max_epochs=3)
+    assert not changed(state(cached.net), state(both.net))
+    for key, value in state(whole.net).items():
+        torch.testing.assert_close(cached.net.state_dict()[key], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"policy": "some"}, {"policy": "few", "thaw": {1: "body"}}, {"freeze": "conv1"}])
+def test_more_than_the_head_cannot_learn_on_features(options: dict[str, Any]) -> None:
+    model = classifier()
+    with pytest.raises(UserError, match="leave out --cache_features, or give policy few without thaw"):
+        fit(model, Freezing(**options), data=FeatureData(Brightest(), model.net))
 
 
 class Rated(Plateau):

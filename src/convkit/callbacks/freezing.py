@@ -1,13 +1,12 @@
 """Freezing by stage or by the amount of data, and thawing while the fit goes on."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
-from convkit.callbacks.freeze_plan import Plan, Thaw, frozen_by, kinds, make_plan, policy_for, selected
+from convkit.callbacks.freeze_plan import Plan, Thaw, check_rates, frozen_by, kinds, make_plan, policy_for, selected
 from convkit.callbacks.freeze_words import described, thawing
 from convkit.callbacks.replicas import rebuild
 from convkit.callbacks.resting import Resting
@@ -15,8 +14,9 @@ from convkit.callbacks.stall import Stall
 from convkit.classifier import Classifier
 from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
+from convkit.datasets.features import FeatureData
 from convkit.errors import UserError, did_you_mean
-from convkit.parts import select
+from convkit.parts import HEAD, parameters_of, parts
 
 
 class Freezing(Callback):
@@ -114,21 +114,21 @@ class Freezing(Callback):
         self._net, self.thawed, self._seen = pl_module.net, [], set()
         self._own = [name for name, each in self._net.named_parameters() if each.requires_grad]
         self._plan, lines = self.plan(self._net, trainer.datamodule)  # type: ignore[attr-defined]
-        self._check_rates(self._plan, getattr(pl_module.schedule, "rates", None) or {})
+        if self.policy != "auto":  # what that chooses nobody can know beforehand
+            check_rates(self._net, self._plan, getattr(pl_module.schedule, "rates", None) or {})
+        if isinstance(trainer.datamodule, FeatureData):  # type: ignore[attr-defined]
+            self._check_features(self._plan)
         self._apply()
         for line in lines:
             pl_module.print(line)
 
-    def _check_rates(self, plan: Plan, rates: Mapping[str, float]) -> None:
-        if self.policy == "auto":  # what that chooses nobody can know beforehand
-            return
-        owner = {each: name for name in rates for each in select(self._net, name, "model.schedule.rates")}
-        for name in rates:  # of several that fit a parameter the last one counts
-            owned = {each for each in owner if owner[each] == name}
-            if owned and plan.for_ever.issuperset(owned):
-                raise UserError(
-                    f"model.schedule.rates: {name!r} is frozen for ever by Freezing; thaw it, or leave its rate out"
-                )
+    def _check_features(self, plan: Plan) -> None:
+        below = set(self._own) - set(parameters_of(self._net, parts(self._net)[HEAD]))
+        if plan.thaws or not below <= plan.frozen:
+            raise UserError(
+                "features are computed once where nothing but the head learns, and Freezing lets more of it learn; "
+                "leave out --cache_features, or give policy few without thaw"
+            )
 
     def _apply(self) -> None:
         """What takes a gradient and what does not. DDP and the optimizer are made after this."""
