@@ -24,7 +24,6 @@ from convkit.cli.rate_plot import rate_plot
 from convkit.datasets.digits import Digits
 from convkit.datasets.image_folder import ImageFolder
 from convkit.run import Run
-from convkit.schedules.base import Schedule
 
 PLAIN = ("--model.architecture", "check_pieces.Plain")
 FREEZE = ("--trainer.callbacks+=Freezing",)
@@ -146,8 +145,7 @@ def test_features_train_the_head_alone(check: Check) -> None:
 # -- the rate ----------------------------------------------------------------------------------------------------------
 
 SCHEDULES = ["check_pieces.Stairs", "check_pieces.Sawtooth", "check_pieces.Every"]
-PLUGINS = [name for name in ("steps", "cosine", "one_cycle", "inception", "polynomial") if name in
-           plugins.named("schedule")]  # fmt: skip
+PLUGINS = [name for name in plugins.named("schedule") if name != "plateau"]
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -156,6 +154,7 @@ def test_rates_are_those_that_a_fit_uses(check: Check, fit: Command, schedule: s
     words = ["--model.schedule", schedule, "--trainer.max_epochs", 5, "--trainer.accumulate_grad_batches", accumulate]
     if schedule == "steps":
         words += ["--model.schedule.milestones", "[2, 4]", "--model.schedule.warmup_epochs", 0.5]
+    words += ["--model.schedule.optimizer", "adamw"] if schedule == "timm" else []
     found = check(*words)["rates"]
     fit(*words, "--trainer.callbacks+=check_pieces.Used", "--trainer.callbacks.path", "used.json")
     used = json.loads(Path("used.json").read_text())
@@ -170,15 +169,21 @@ def test_rates_are_those_that_a_fit_uses(check: Check, fit: Command, schedule: s
         ]  # fmt: skip
 
 
-def test_plateau_is_what_the_log_has_until_the_first_drop(check: Check, fit: Command) -> None:
-    words = ["--trainer.max_epochs", 3, "--model.schedule.lr", 0.03, "--trainer.log_every_n_steps", 1]
+@pytest.mark.parametrize("schedule", ["plateau", "cosine", "steps"])
+def test_rates_are_those_in_the_log(check: Check, fit: Command, schedule: str) -> None:
+    words = ["--model.schedule", schedule, "--trainer.max_epochs", 3, "--trainer.log_every_n_steps", 1,
+             "--model.schedule.rates", "{head: 0.03}"]  # fmt: skip
+    words += ["--model.schedule.milestones", "[2]"] if schedule == "steps" else []
     found = check(*words)["rates"]
     fit(*words)
-    logged = [row["lr/all"] for row in Run.open("runs/quickstart").metrics if "lr/all" in row]
-    assert logged == found["rates"]["all"]
-    assert found["waits"].startswith(
-        "until validation decides: divided by 10 when val/top1_error has not improved in 6"
-    )
+    rows = [row for row in Run.open("runs/quickstart").metrics if "lr/head" in row]
+    assert [row["step"] for row in rows] == [step + 1 for step in found["steps"]]  # counted once they are done
+    assert found["rates"].keys() == {"head", "other"}
+    for name, rates in found["rates"].items():
+        assert rates == pytest.approx([row[f"lr/{name}"] for row in rows], rel=1e-12)
+    until = "until validation decides: divided by 10 when val/top1_error has not improved"
+    assert found["waits"].startswith(until if schedule == "plateau" else "")
+    assert bool(found["waits"]) == (schedule == "plateau")
 
 
 def test_a_long_run_is_looked_up_at_some_steps(check: Check) -> None:
@@ -243,6 +248,14 @@ def test_memory_is_what_the_formulas_give(check: Check) -> None:
     }
     assert memory["activations"] == sum(kept.values())
     assert memory["total"] == 3 * parameters + memory["activations"]
+
+
+def test_memory_of_two_moments_and_of_an_average(check: Check) -> None:
+    adam = ("--model.schedule", "timm", "--model.schedule.optimizer", "adamw", "--model.schedule.ema", 0.99)
+    memory = check(*PLAIN, *adam)["memory"]
+    tensors = len([*Plain(10, (1, 16, 16)).parameters()])
+    assert memory["optimizer"] == 2 * memory["parameters"] + 4 * tensors  # and the number of steps
+    assert memory["average"] == memory["parameters"]
 
 
 def test_memory_of_a_whole_batch(check: Check) -> None:
@@ -330,10 +343,10 @@ def test_a_loss_that_is_no_number(refused: Callable[..., list[str]]) -> None:
 
 
 def test_a_rate_for_what_is_frozen_for_ever(refused: Callable[..., list[str]]) -> None:
-    if not hasattr(Schedule, "rates"):
-        pytest.skip("schedules have no rates")
     (said,) = refused(*FREEZE, "--trainer.callbacks.policy", "few", "--model.schedule.rates", "{body: 0.001}")
-    assert "'body' has a rate and is frozen for ever" in said
+    assert "model.schedule.rates: 'body' is frozen for ever" in said
+    words = ("--cache_features", "true", "--data.augment.pad", 0, "--model.schedule.rates", "{body: 0.001}")
+    assert refused(*words) == ["model.schedule.rates: 'body' never learns; leave its rate out"]
 
 
 def test_problems_come_all_at_once(check: Check) -> None:

@@ -90,7 +90,7 @@ def test_two_ranks_share_the_features(process, convkit) -> None:
     [
         (
             "--model.schedule.monitor=val/acc",
-            "the schedule watches 'val/acc', which nothing logs; choose from val/loss",
+            "the schedule watches 'val/acc', which nothing logs; choose from train/loss, val/loss",
         ),
         ("--data.root=nowhere", "MNIST is not under 'nowhere'"),
     ],

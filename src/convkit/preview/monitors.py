@@ -5,7 +5,7 @@ from typing import NamedTuple
 from lightning.pytorch import Trainer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from convkit.callbacks.freezing import Freezing, logged
+from convkit.callbacks.freezing import Freezing
 from convkit.classifier import Classifier
 from convkit.errors import did_you_mean
 from convkit.preview.problems import Problems
@@ -26,7 +26,7 @@ def monitors(trainer: Trainer, model: Classifier, problems: Problems) -> list[Mo
 
     A callback of a stranger's may log what it likes, so where there is one no name is known to be missing.
     """
-    names: list[str] = getattr(model, "logged_metrics", None) or logged(model)
+    names = model.logged_metrics
     known = [name for name in names if trainer.enable_validation or not name.startswith("val/")]
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     strange = [each for each in callbacks if not type(each).__module__.startswith(OURS)]

@@ -24,11 +24,10 @@ def resumed_at(checkpoint: Path, trainer: Trainer, model: Classifier, steps: Ste
             f"nothing is left to train: {checkpoint} is at step {step}, the fit ends at {steps.total}; "
             "give --trainer.max_epochs N"
         )
-    for optimizer, state in zip(trainer.optimizers, contents["optimizer_states"], strict=False):
-        both = state["param_groups"], optimizer.param_groups
-        was, now = (", ".join(str(len(group["params"])) for group in groups) for groups in both)
-        if was != now:
-            raise UserError(
-                f"{checkpoint} is of another schedule: its groups have {was} parameters, those of this one {now}"
-            )
+    for kept, made in (
+        (contents["optimizer_states"], trainer.optimizers),
+        (contents["lr_schedulers"], [config.scheduler for config in trainer.lr_scheduler_configs]),
+    ):
+        for state, one in zip(kept, made, strict=False):
+            one.load_state_dict(state)
     return step
