@@ -148,8 +148,10 @@ SCHEDULES = ["check_pieces.Stairs", "check_pieces.Sawtooth", "check_pieces.Every
 PLUGINS = [name for name in plugins.named("schedule") if name != "plateau"]
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-@pytest.mark.parametrize("schedule", ["plateau", *SCHEDULES, *PLUGINS])
+@pytest.mark.parametrize(
+    ("schedule", "accumulate"),
+    [*((each, 1) for each in ("plateau", *SCHEDULES, *PLUGINS)), ("cosine", 3), *((each, 3) for each in SCHEDULES)],
+)
 def test_rates_are_those_that_a_fit_uses(check: Check, fit: Command, schedule: str, accumulate: int) -> None:
     words = ["--model.schedule", schedule, "--trainer.max_epochs", 5, "--trainer.accumulate_grad_batches", accumulate]
     if schedule == "steps":

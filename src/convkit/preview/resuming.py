@@ -24,10 +24,8 @@ def resumed_at(checkpoint: Path, trainer: Trainer, model: Classifier, steps: Ste
             f"nothing is left to train: {checkpoint} is at step {step}, the fit ends at {steps.total}; "
             "give --trainer.max_epochs N"
         )
-    for kept, made in (
-        (contents["optimizer_states"], trainer.optimizers),
-        (contents["lr_schedulers"], [config.scheduler for config in trainer.lr_scheduler_configs]),
-    ):
-        for state, one in zip(kept, made, strict=False):
-            one.load_state_dict(state)
+    for state, optimizer in zip(contents["optimizer_states"], trainer.optimizers, strict=False):
+        optimizer.load_state_dict(state)
+    for state, config in zip(contents["lr_schedulers"], trainer.lr_scheduler_configs, strict=False):
+        config.scheduler.load_state_dict(state)
     return step

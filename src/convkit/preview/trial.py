@@ -94,7 +94,7 @@ def _memory(trainer: Trainer, model: Classifier, sizes: tuple[int, ...], kept: l
     learning = [each for each in model.net.parameters() if each.requires_grad]
     state = [value for optimizer in trainer.optimizers for of_one in optimizer.state.values()
              for value in of_one.values() if isinstance(value, Tensor)]  # fmt: skip
-    callbacks = [*trainer.callbacks, *(model.configure_callbacks() or [])]  # type: ignore[attr-defined, misc]
+    callbacks = [*trainer.callbacks, *(model.configure_callbacks() or [])]  # type: ignore[attr-defined]
     averages = sum(isinstance(callback, WeightAveraging) for callback in callbacks)
     parameters = sum(each.nbytes for each in (*model.net.parameters(), *model.net.buffers()))
     each = (kept[-1] - kept[0]) / (sizes[-1] - sizes[0]) if len(sizes) > 1 else kept[0] / batch
