@@ -405,6 +405,18 @@ def test_stairs_in_text(convkit: Command) -> None:
     assert "logarithmic" in out
 
 
+def test_the_page_shows_what_is_printed(convkit: Command, pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs" / "runs.md").read_text()
+    assert f"```\n{convkit('check', '--config', 'quickstart').out}```\n" in page
+
+
+def test_what_fit_does_not_train_with_is_no_obstacle(convkit: Command, tmp_path: Path) -> None:
+    for words in (["--trainer.fast_dev_run", "true"], ["--print_config"], ["--trainer.logger", "CSVLogger"]):
+        logger = ["--trainer.logger.save_dir", tmp_path / "logs"] if "CSVLogger" in words else []
+        assert convkit("check", *SMALL, *words, *logger).status == 0
+        assert files(tmp_path) == []
+
+
 def test_photographs_are_neither_decoded_ahead_nor_measured(convkit: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name in ("ant", "bee"):

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from convkit.classifier import Batch, Classifier
+from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
 from convkit.preview.frozen import Frozen, frozen, thawed
 from convkit.preview.groups import Group, check_rates, groups, left_out
@@ -60,15 +61,7 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     """
     problems, images, net = Problems(), images_of(data), model.net
     start(trainer, model, images)
-    parameters = sum(each.numel() for each in net.parameters())
-    name = type(getattr(net, "inner", net)).__name__
-    found = Outlook(name, parameters, images.num_classes, images.image_shape, type(images).__name__, trainer.world_size)
-    found.problems, found.batch_size = problems.lines, getattr(images, "batch_size", None)
-    found.images = {split: count(images, split) for split in ("train", "val")}
-    with problems.gathered():
-        found.steps = steps(trainer)
-    with problems.gathered():
-        found.val_batches, found.validated = _validation(trainer)
+    found = _size(trainer, net, images, problems)
     held = frozen(trainer, model, data, problems)
     found.notes = held.lines
     with problems.gathered():
@@ -89,6 +82,20 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
             at = resumed_at(checkpoint, trainer, model, found.steps)
             found.notes.append(f"goes on from {checkpoint}, step {at}")
     images.teardown("fit")
+    return found
+
+
+def _size(trainer: Trainer, net: ConvNet, images: ImageData, problems: Problems) -> Outlook:
+    """How much of everything there is; the rest is not known yet."""
+    parameters = sum(each.numel() for each in net.parameters())
+    name = type(getattr(net, "inner", net)).__name__
+    found = Outlook(name, parameters, images.num_classes, images.image_shape, type(images).__name__, trainer.world_size)
+    found.problems, found.batch_size = problems.lines, getattr(images, "batch_size", None)
+    found.images = {split: count(images, split) for split in ("train", "val")}
+    with problems.gathered():
+        found.steps = steps(trainer)
+    with problems.gathered():
+        found.val_batches, found.validated = _validation(trainer)
     return found
 
 
