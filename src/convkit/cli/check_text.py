@@ -103,7 +103,8 @@ def _rates(timeline: Timeline, outlook: Outlook) -> Iterator[str]:
         others = f"; {', '.join(names[1:])} in proportion" if len(names) > 1 else ""
         of = f" of {names[0]}{others}" if len(timeline.rates) > 1 else ""
         constant = rates.min() == rates.max()
-        ends = f"{rates[0]:.4g} throughout" if constant else f"from {rates[0]:.4g} to {rates[-1]:.4g}"
+        peak = f"up to {rates.max():.4g}, then " if rates.max() > rates[0] else ""
+        ends = f"{rates[0]:.4g} throughout" if constant else f"from {rates[0]:.4g} {peak}to {rates[-1]:.4g}"
         waits = timeline.waits and f"{rates[0]:.4g} {timeline.waits}"
         yield ""
         yield from _wrapped(f"rate{of}: {waits or ends}")

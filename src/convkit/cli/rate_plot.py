@@ -36,8 +36,8 @@ def rate_plot(rates: NDArray[np.float64], stairs: bool, epochs: int | None) -> I
     for row in reversed(range(ROWS)):
         line = "".join(EIGHTHS[min(max(each - 8 * row, 0), 8)] for each in eighths)
         yield f"{labels.get(row, ''):>8} │{line.rstrip()}"
-    last = f"epoch {epochs:,}" if epochs else f"step {len(rates):,}"
-    first = "epoch 1" if epochs else "step 1"
+    unit, count = ("epoch", epochs) if epochs and epochs > 1 else ("step", len(rates))
+    first, last = f"{unit} 1", f"{unit} {count:,}"
     scale = "logarithmic" if logarithmic else ""
     yield f"{'':8} └{'─' * len(eighths)}"
     room = max(len(eighths) - len(first) - len(last), 2)

@@ -15,8 +15,7 @@ from convkit.classifier import Classifier
 from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
-from convkit.errors import UserError
-from convkit.parts import HEAD, select
+from convkit.parts import HEAD
 from convkit.preview.problems import Problems
 from convkit.preview.start import images_of
 
@@ -29,7 +28,7 @@ class Frozen(NamedTuple):
     plan: Plan
     own: frozenset[str]
     lines: list[str]
-    chosen: bool  # by the number of images: then nobody could know beforehand what has no use for a rate
+    chosen: bool = False  # by the number of images
     keep_statistics: bool = False
 
     @property
@@ -56,15 +55,17 @@ def frozen(trainer: Trainer, model: Classifier, data: ImageData, problems: Probl
         net.stage(HEAD).requires_grad_(True)
         lines.append("the classifier alone learns, on features computed once")
     own = frozenset(name for name, each in net.named_parameters() if not each.requires_grad)
-    found = Frozen(Plan(frozenset(), []), own, lines, False)
+    found = Frozen(Plan(frozenset(), []), own, lines)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Freezing):
             with problems.gathered():
                 plan, chosen = callback.plan(net, images_of(data))
+                trainer.datamodule = data  # type: ignore[attr-defined]
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints these lines
                     callback.setup(trainer, model, "fit")
                 lines += [*chosen, described(net, plan.frozen), *_thaws(plan, trainer.max_epochs)]
                 found = Frozen(plan, own, lines, callback.policy == "auto", callback.keep_statistics)
+    trainer.datamodule = images_of(data)  # type: ignore[attr-defined]
     if found.everything(net):
         problems.add(f"nothing learns: every parameter of {type(net).__name__} is frozen")
     return found
@@ -75,14 +76,6 @@ def _thaws(plan: Plan, epochs: int | None) -> Iterator[str]:
         when = f"at stall {number}" if thaw.after is None else f"after epoch {thaw.after}"
         late = thaw.after is not None and epochs is not None and 0 < epochs <= thaw.after
         yield f"thawing {when}: {', '.join(thaw.names)}" + (f"; the fit ends before, at epoch {epochs}" if late else "")
-
-
-def check_rates(net: ConvNet, rates: dict[str, float], found: Frozen, problems: Problems) -> None:
-    """A rate for what is frozen for ever would never be used."""
-    for name in rates if not found.chosen else ():
-        with problems.gathered():
-            if found.for_ever.issuperset(select(net, name, "rates")):
-                raise UserError(f"rates: {name!r} has a rate and is frozen for ever; thaw it, or leave its rate out")
 
 
 @contextlib.contextmanager

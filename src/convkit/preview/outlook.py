@@ -8,9 +8,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from convkit.classifier import Batch, Classifier
+from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
-from convkit.preview.frozen import Frozen, check_rates, frozen, thawed
-from convkit.preview.groups import Group, groups, left_out
+from convkit.preview.frozen import Frozen, frozen, thawed
+from convkit.preview.groups import Group, check_rates, groups, left_out
 from convkit.preview.memory import Memory
 from convkit.preview.monitors import Monitor, monitors
 from convkit.preview.problems import Problems
@@ -60,6 +61,32 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     """
     problems, images, net = Problems(), images_of(data), model.net
     start(trainer, model, images)
+    found = _size(trainer, net, images, problems)
+    held = frozen(trainer, model, data, problems)
+    found.notes = held.lines
+    with problems.gathered():
+        trainer.strategy.setup_optimizers(trainer)
+        found.groups = groups(net, trainer.optimizers, held)
+        found.monitors = monitors(trainer, model, problems)
+        if forgotten := left_out(net, trainer.optimizers, held):
+            found.notes.append(f"in no group, so they never learn: {_listed(forgotten)}")
+    with problems.gathered():
+        # "auto" chooses by the number of images: nobody could know beforehand what has no use for a rate.
+        check_rates(found.groups, () if held.chosen else model.schedule.rates or ())
+    if found.steps.per_epoch and trainer.optimizers:
+        if not held.everything(net):
+            _try(found, trainer, model, held, problems)
+        found.timeline = timeline(trainer, found.steps)
+    if checkpoint:  # the last: the optimizers and their policies are then in its state
+        with problems.gathered():
+            at = resumed_at(checkpoint, trainer, model, found.steps)
+            found.notes.append(f"goes on from {checkpoint}, step {at}")
+    images.teardown("fit")
+    return found
+
+
+def _size(trainer: Trainer, net: ConvNet, images: ImageData, problems: Problems) -> Outlook:
+    """How much of everything there is; the rest is not known yet."""
     parameters = sum(each.numel() for each in net.parameters())
     name = type(getattr(net, "inner", net)).__name__
     found = Outlook(name, parameters, images.num_classes, images.image_shape, type(images).__name__, trainer.world_size)
@@ -69,23 +96,6 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
         found.steps = steps(trainer)
     with problems.gathered():
         found.val_batches, found.validated = _validation(trainer)
-    held = frozen(trainer, model, data, problems)
-    found.notes = held.lines
-    with problems.gathered():
-        trainer.strategy.setup_optimizers(trainer)
-        check_rates(net, model.schedule.rates or {}, held, problems)
-        found.groups = groups(net, trainer.optimizers, held)
-        found.monitors = monitors(trainer, model, problems)
-        if forgotten := left_out(net, trainer.optimizers, held):
-            found.notes.append(f"in no group, so they never learn: {_listed(forgotten)}")
-        if checkpoint:
-            at = resumed_at(checkpoint, trainer, model, found.steps)
-            found.notes.append(f"goes on from {checkpoint}, step {at}")
-    if found.steps.per_epoch and trainer.optimizers:
-        if not held.everything(net):
-            _try(found, trainer, model, held, problems)
-        found.timeline = timeline(trainer, found.steps)
-    images.teardown("fit")
     return found
 
 

@@ -24,11 +24,8 @@ def resumed_at(checkpoint: Path, trainer: Trainer, model: Classifier, steps: Ste
             f"nothing is left to train: {checkpoint} is at step {step}, the fit ends at {steps.total}; "
             "give --trainer.max_epochs N"
         )
-    for optimizer, state in zip(trainer.optimizers, contents["optimizer_states"], strict=False):
-        both = state["param_groups"], optimizer.param_groups
-        was, now = (", ".join(str(len(group["params"])) for group in groups) for groups in both)
-        if was != now:
-            raise UserError(
-                f"{checkpoint} is of another schedule: its groups have {was} parameters, those of this one {now}"
-            )
+    for state, optimizer in zip(contents["optimizer_states"], trainer.optimizers, strict=False):
+        optimizer.load_state_dict(state)
+    for state, config in zip(contents["lr_schedulers"], trainer.lr_scheduler_configs, strict=False):
+        config.scheduler.load_state_dict(state)
     return step

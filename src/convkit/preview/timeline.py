@@ -11,9 +11,10 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from convkit.preview.groups import name_of
 from convkit.preview.start import Steps
+from convkit.schedules.rates import StepRate
 
 Rates = NDArray[np.float64]
-CLOSED = (LambdaLR,)  # policies whose rates are a function of the number of steps alone
+CLOSED = (LambdaLR, StepRate)  # policies whose rates are a function of the number of steps alone
 ENDLESS = 100  # epochs that are shown of a run without an end
 
 

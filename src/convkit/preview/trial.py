@@ -47,8 +47,7 @@ def trial(trainer: Trainer, model: Classifier, batch: Batch) -> Trial:
             return model.training_step(few, 0)
 
     sizes = FEW if len(images) > max(FEW) else (len(images),)
-    own = [*net.parameters(), *net.buffers()]
-    kept: list[int] = []
+    own, kept = [*net.parameters(), *net.buffers()], list[int]()
     try:
         for count in reversed(sizes):
             size, value = kept_bytes(partial(loss, count), own)
