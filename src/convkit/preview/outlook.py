@@ -69,8 +69,11 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
         found.steps = steps(trainer)
     with problems.gathered():
         found.val_batches, found.validated = _validation(trainer)
+    if model.start is not None:
+        model.start.settle(net, getattr(images, "class_names", None))
+        found.notes.append(model.start.told(net))
     held = frozen(trainer, model, data, problems)
-    found.notes = held.lines
+    found.notes += held.lines
     with problems.gathered():
         trainer.strategy.setup_optimizers(trainer)
         check_rates(net, getattr(model.schedule, "rates", None) or {}, held, problems)
