@@ -112,20 +112,22 @@ class Classifier(LightningModule):
     # -- training ------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        self._on_features = isinstance(self.trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
+        self._on_features = isinstance(self._data, FeatureData)
         if self._on_features:
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
         if self.start is not None and stage == "fit":
-            self.start.settle(self.net, self._class_names())
+            self.start.settle(self.net, getattr(self._data, "class_names", None))
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
 
     def teardown(self, stage: str) -> None:
         self._on_features = False
 
-    def _class_names(self) -> list[str] | None:
-        return getattr(self.trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
+    @property
+    def _data(self) -> Any:
+        """The trainer's data set, where there are both."""
+        return getattr(self._trainer, "datamodule", None)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.schedule.optimizers(self.net, self.trainer)
@@ -197,7 +199,7 @@ class Classifier(LightningModule):
 
     def on_validation_start(self) -> None:
         if self.start is not None:
-            self.start.refuse_untrained(self.net, self._class_names())
+            self.start.refuse_untrained(self.net, getattr(self._data, "class_names", None))
 
     on_test_start = on_predict_start = on_validation_start
 

@@ -9,39 +9,13 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
-from lightning import seed_everything
 
-from convkit.architectures.lenet import LeNet
 from convkit.run import Run
 
 SHORT = ("--trainer.max_epochs", 1, "--test_at_end", "false", "--name", "x")
 # A rate that moves no weight in float32.
 STILL = ("--model.schedule.lr", 1e-30, "--model.schedule.weight_decay", 0)
 HEAD = ["fc7.weight", "fc7.bias"]
-NAMED = """
-from convkit.datasets.digits import Digits
-class Named(Digits):
-    class_names = "zero one two three four five six seven eight nine".split()
-"""
-SAME = """
-import torch
-from lightning.pytorch import Callback
-class Same(Callback):
-    def on_train_start(self, trainer, pl_module):
-        mine = torch.cat([value.flatten().double() for value in pl_module.net.state_dict().values()])
-        every = [torch.empty_like(mine) for _ in range(trainer.world_size)]
-        torch.distributed.all_gather(every, mine)
-        assert torch.equal(every[0], every[1])
-        torch.save(pl_module.net.state_dict(), f"rank{trainer.global_rank}.pt")
-"""
-
-
-@pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Digits whose classes have names."""
-    Path("named_digits.py").write_text(NAMED)
-    monkeypatch.syspath_prepend(Path.cwd())
-    return "--data", "named_digits.Named"
 
 
 def weights(run: Path | str, name: str = "last") -> dict[str, Any]:
@@ -83,12 +57,12 @@ def test_stages_start_anew(fit, trained: Path, fresh: tuple[str, ...]) -> None:
     assert Run.open("runs/x").config["model"]["fresh"] == ["fc6", "head"]
 
 
-def test_other_labels_start_a_new_classifier(fit, convkit, trained: Path, named: tuple[str, str]) -> None:
-    out = fit(*named, "--data.size", 16, "--model.init_from", trained, *SHORT, *STILL).out
+def test_other_labels_start_a_new_classifier(fit, convkit, trained: Path, named: tuple[str, ...]) -> None:
+    out = fit(*named, "--model.init_from", trained, *SHORT, *STILL).out
     assert f"started from {trained}: 8 tensors loaded; fresh: head (fc7.weight, fc7.bias), for other classes\n" in out
     assert json.loads(Path("runs/x/1/init_from.json").read_text())["fresh"] == HEAD
     assert same("runs/x/1", trained) == set(weights(trained)) - set(HEAD)
-    words = ("--config", "quickstart", *named, "--data.size", 16, "--model.init_from", trained, "--name", "y")
+    words = ("--config", "quickstart", *named, "--model.init_from", trained, "--name", "y")
     for command in ("test", "validate", "predict"):
         status, _, err = convkit(command, *words)
         assert status == 2
@@ -117,25 +91,6 @@ def test_a_resumed_fit_starts_from_its_checkpoint_alone(fit, convkit, trained: P
     assert not Path("runs/x/2/init_from.json").exists()
     assert convkit("test", "--ckpt_path", "runs/x/1").status == 0
     assert Run.open("runs/x/2").model.start is None
-
-
-def test_two_ranks_start_alike_and_one_of_them_speaks(process, trained: Path, named: tuple[str, str]) -> None:
-    Path("same_start.py").write_text(SAME)
-    options = ["--config", "quickstart", *named, "--data.size", 16, "--data.batch_size", 128, "--wandb", "off"]
-    two = ["--trainer.devices", 2, "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    start = ["--model.init_from", trained, "--trainer.callbacks", "same_start.Same"]
-    running = process("fit", *options, *two, *start, *SHORT, "--trainer.max_steps", 1, PYTHONPATH=str(Path.cwd()))
-    out, err = running.communicate(timeout=300)
-    assert (running.returncode, err) == (0, "")
-    assert out.count("started from ") == out.count(": 8 tensors loaded; fresh: head (") == 1
-    assert len(list(Path("runs").rglob("init_from.json"))) == 1
-    # The head is what one process would have begun with: the seed's, not the source's.
-    seed_everything(Run.open("runs/x").config["seed_everything"], verbose=False)
-    own = LeNet(10, (1, 16, 16)).state_dict()
-    theirs = weights(trained, "best")
-    for rank in range(2):
-        for key, value in torch.load(f"rank{rank}.pt", weights_only=True).items():
-            assert torch.equal(value, own[key] if key in HEAD else theirs[key]), key
 
 
 def test_no_network_is_one_line(convkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
