@@ -122,12 +122,15 @@ def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> St
 def _selected(net: ConvNet, names: Iterable[str]) -> set[str]:
     """The keys of the parameters that the names select; with a whole stage or module, those of its buffers too."""
     chosen = {key for name in names for key in select(net, name, "model.fresh")}
-    of_stage = [*parts(net).values()]
-    found = set(chosen)
-    for modules in [*of_stage, *([module] for paths in of_stage for module in paths)]:
-        if chosen.issuperset(own := parameters_of(net, modules)) and own:
-            found.update(key for key in net.state_dict() if key.rpartition(".")[0] in modules)
-    return found
+    of_module: dict[str, list[str]] = {}
+    for key, _ in net.named_parameters():
+        of_module.setdefault(key.rpartition(".")[0], []).append(key)
+    whole = {module for module, own in of_module.items() if chosen.issuperset(own)}
+    for modules in parts(net).values():
+        learning = of_module.keys() & modules
+        if learning and learning <= whole:
+            whole.update(modules)  # those with buffers alone
+    return chosen | {key for key in net.state_dict() if key.rpartition(".")[0] in whole}
 
 
 def _classifiers(net: ConvNet) -> list[list[str]]:
