@@ -41,11 +41,16 @@ def saved(state: Any, path: Path) -> Path:
 
 
 def assert_parted(net: ConvNet, source: State, own: State, fresh: set[str]) -> None:
-    """Every tensor but the fresh ones is the source's, and those are the network's own."""
+    """Every tensor but the fresh ones is the source's, and those are the network's own; a new classifier is zero."""
     state = net.state_dict()
     assert fresh <= state.keys()
     for key, value in state.items():
-        assert torch.equal(value, own[key] if key in fresh else source[key]), key
+        if key not in fresh:
+            assert torch.equal(value, source[key]), key
+        elif key.startswith(f"{net.stages['head']}."):
+            assert not value.any(), key
+        else:
+            assert torch.equal(value, own[key]), key
     told_apart = [key for key in fresh if key not in source or not torch.equal(own[key], source[key])]
     assert not fresh or told_apart
 
