@@ -16,16 +16,32 @@ SOURCE = ROOT / "src"
 
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
-    {"errors", "plugins", "arithmetic"},  # standard library only
+    {"errors", "plugins", "arithmetic", "run_directory"},  # standard library only
     {"convnet", "parts", "sizes", "taps", "metrics", "initial", "locally_connected"},  # torch
-    {"weights", "inspection", "architectures", "datasets", "schedules", "explainers"},
+    {
+        "weights",
+        "timm_weights",
+        "sources",
+        "start",
+        "inspection",
+        "architectures",
+        "datasets",
+        "schedules",
+        "explainers",
+    },
     {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report", "preview"},  # adds Lightning
     {"cli"},
 ]
 # Units of one floor that may import each other, and why.
 BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
+    ("run_directory", "errors"): "so is a run that is not there",
     ("parts", "convnet"): "the parts are a ConvNet's",
+    ("timm_weights", "weights"): "what timm publishes lies in files",
+    ("sources", "weights"): "a source is a file of weights",
+    ("sources", "timm_weights"): "or one that timm publishes",
+    ("start", "weights"): "whose keys, and what does not fit",
+    ("start", "sources"): "where they come from",
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
@@ -161,7 +177,15 @@ def test_core_never_names_a_plugin() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["convkit", "convkit.errors", "convkit.plugins", "convkit.cli.front", "convkit.cli.list_plugins"]
+    "module",
+    [
+        "convkit",
+        "convkit.errors",
+        "convkit.plugins",
+        "convkit.run_directory",
+        "convkit.cli.front",
+        "convkit.cli.list_plugins",
+    ],
 )
 def test_what_answers_at_once_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'torch', 'lightning', 'torchvision', 'numpy'}} & set(sys.modules)))"

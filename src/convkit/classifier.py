@@ -18,7 +18,8 @@ from convkit.metrics import EvaluationMetrics, RunningMeans
 from convkit.parts import HEAD
 from convkit.schedules.base import Schedule
 from convkit.schedules.watch import Watch
-from convkit.weights import differences, load_weights
+from convkit.start import Start, start_from
+from convkit.weights import differences
 
 Batch = tuple[Tensor, Tensor]
 
@@ -31,11 +32,12 @@ class Classifier(LightningModule):
     Args:
         architecture: a factory, (num_classes, image_shape) to network; its other arguments come from the config.
         schedule: how the network is optimised; evaluation needs none.
-        init_from: file of weights to start from: a state_dict, published or of a checkpoint.
+        init_from: weights to start from: a run, a checkpoint, a file (state_dict, safetensors), or timm:NAME.
         num_classes: K; taken from the data.
         image_shape: C, H, W; taken from the data.
         channels_last: keep images and weights in that memory format, which some devices compute faster.
         compile: let torch.compile translate the network when a fit starts: minutes at most, then faster steps.
+        fresh: stages or patterns that keep their own initial weights, whatever ``init_from`` has for them.
     """
 
     def __init__(
@@ -47,12 +49,17 @@ class Classifier(LightningModule):
         image_shape: tuple[int, int, int] = (3, 32, 32),
         channels_last: bool = False,
         compile: bool = False,  # noqa: A002 - the option's name
+        fresh: list[str] | str | None = None,
     ) -> None:
         super().__init__()
         self.net = architecture(num_classes, image_shape)
         self._schedule = schedule
-        if init_from is not None:
-            load_weights(self.net, init_from)
+        names = [fresh] if isinstance(fresh, str) else fresh or []
+        if names and init_from is None:
+            raise UserError(
+                "model.fresh is what model.init_from does not load, and there is none; give --model.init_from"
+            )
+        self.start: Start | None = start_from(self.net, init_from, names) if init_from is not None else None
         self.channels_last, self.compiles = channels_last, compile
         if channels_last:
             self.net.to(memory_format=torch.channels_last)
@@ -105,15 +112,22 @@ class Classifier(LightningModule):
     # -- training ------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        self._on_features = isinstance(self.trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
+        self._on_features = isinstance(self._data, FeatureData)
         if self._on_features:
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
+        if self.start is not None and stage == "fit":
+            self.start.settle(self.net, getattr(self._data, "class_names", None))
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
 
     def teardown(self, stage: str) -> None:
         self._on_features = False
+
+    @property
+    def _data(self) -> Any:
+        """The trainer's data set, where there are both."""
+        return getattr(self._trainer, "datamodule", None)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.schedule.optimizers(self.net, self.trainer)
@@ -202,6 +216,12 @@ class Classifier(LightningModule):
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
+    def on_validation_start(self) -> None:
+        if self.start is not None:
+            self.start.refuse_untrained(self.net, getattr(self._data, "class_names", None))
+
+    on_test_start = on_predict_start = on_validation_start
+
     def on_validation_epoch_start(self) -> None:
         self.metrics.reset()
 
@@ -244,6 +264,7 @@ class Classifier(LightningModule):
         checkpoint |= {"running_means": means, "rates": self._used}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.start = None  # its weights are replaced
         if means := checkpoint.get("running_means"):
             self._since_log.load_state_dict(means["since_log"], self.device)
             self._epoch.load_state_dict(means["epoch"], self.device)

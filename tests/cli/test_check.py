@@ -337,6 +337,16 @@ def test_a_run_that_could_not_work(refused: Callable[..., list[str]], words: tup
     assert line in said
 
 
+def test_what_it_would_start_from(check: Check, trained: Path, named: tuple[str, ...]) -> None:
+    words = ("--model.init_from", trained, "--model.fresh", "fc6")
+    (same,) = check(*words)["notes"]
+    assert same == f"started from {trained}: 8 tensors loaded; fresh: fc6 (fc6.weight, fc6.bias)"
+    (others,) = check(*words, *named)["notes"]
+    assert others.endswith(
+        ": 6 tensors loaded; fresh: fc6 (fc6.weight, fc6.bias), head (fc7.weight, fc7.bias), for other classes"
+    )
+
+
 def test_a_loss_that_is_no_number(refused: Callable[..., list[str]]) -> None:
     net = LeNet(10, (1, 16, 16))
     net.conv1.weight.data.fill_(torch.nan)

@@ -32,7 +32,8 @@ from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
-from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model
+from convkit.run import link_data_to_model
+from convkit.run_directory import CHECKPOINTS, CONFIG, allocate
 from convkit.tracking import wandb_run
 
 MONITOR = "val/top1_error"
@@ -119,7 +120,8 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.request.command]
         self.plain = self._plain()
         if self.checkpoint:
-            config.model.init_from = None  # the checkpoint's weights come after, and this file may be gone
+            # The checkpoint's weights come after, and this file may be gone.
+            config.model.init_from = config.model.fresh = None
         try:
             super().instantiate_classes()
         except (MisconfigurationException, ValueError, TypeError, OSError) as error:

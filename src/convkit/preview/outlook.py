@@ -62,8 +62,12 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     problems, images, net = Problems(), images_of(data), model.net
     start(trainer, model, images)
     found = _size(trainer, net, images, problems)
+    if model.start is not None:
+        with problems.gathered():
+            model.start.settle(net, getattr(images, "class_names", None))
+            found.notes.append(model.start.told(net))
     held = frozen(trainer, model, data, problems)
-    found.notes = held.lines
+    found.notes += held.lines
     with problems.gathered():
         trainer.strategy.setup_optimizers(trainer)
         found.groups = groups(net, trainer.optimizers, held)
