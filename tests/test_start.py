@@ -10,13 +10,13 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from convkit import plugins, sources
 from convkit.architectures.googlenet import GoogLeNet
 from convkit.architectures.lenet import LeNet
 from convkit.architectures.timm import Timm
-from convkit.convnet import ConvNet
+from convkit.convnet import ConvNet, Wrapped
 from convkit.errors import UserError
 from convkit.start import Start, start_from
 
@@ -50,7 +50,7 @@ def assert_parted(net: ConvNet, source: State, own: State, fresh: set[str]) -> N
     assert not fresh or told_apart
 
 
-TORCHVISION: list[tuple[str, Callable[[], torch.nn.Module], tuple[int, int, int], dict[str, Any], str]] = [
+TORCHVISION: list[tuple[str, Callable[[], nn.Module], tuple[int, int, int], dict[str, Any], str]] = [
     ("resnet", lambda: torchvision.models.resnet18(), PHOTOGRAPH, {"depth": 18}, "fc"),
     ("resnet", lambda: torchvision.models.resnet50(), PHOTOGRAPH, {}, "fc"),
     ("densenet", lambda: torchvision.models.densenet121(), PHOTOGRAPH, {}, "classifier"),
@@ -62,7 +62,7 @@ TORCHVISION: list[tuple[str, Callable[[], torch.nn.Module], tuple[int, int, int]
 @pytest.mark.parametrize(("name", "theirs", "shape", "options", "head"), TORCHVISION, ids=lambda value: str(value)[:12])
 def test_a_torchvision_state_dict_for_seven_classes(
     name: str,
-    theirs: Callable[[], torch.nn.Module],
+    theirs: Callable[[], nn.Module],
     shape: tuple[int, int, int],
     options: dict[str, Any],
     head: str,
@@ -242,6 +242,17 @@ def test_a_pattern_of_parameters_leaves_statistics_alone_and_a_stage_takes_them_
         expected = {key for key in source if key.startswith(prefix)}
         assert any(key.endswith("bn2.running_var") for key in expected)
         assert_parted(net, source, own.state_dict(), expected)
+
+
+def test_statistics_without_parameters_go_with_their_stage(tmp_path: Path) -> None:
+    def net() -> Wrapped:
+        layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Flatten(), nn.Linear(4, 2)
+        return Wrapped(nn.Sequential(*layers), {"conv1": "1", "head": "3"})
+
+    source = {key: value + 1 for key, value in net().state_dict().items()}
+    start = start_from(net(), saved(source, tmp_path / "w.pt"), ["conv1"])
+    assert start.fresh == [key for key in source if key.startswith(("inner.0.", "inner.1."))]
+    assert "inner.1.running_var" in start.fresh
 
 
 def test_what_is_fresh_may_have_any_shape_and_be_missing_or_surplus(tmp_path: Path) -> None:

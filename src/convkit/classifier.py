@@ -116,6 +116,8 @@ class Classifier(LightningModule):
         if self._on_features:
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
+            if self._schedule and (self._schedule.mixup or self._schedule.cutmix):
+                raise UserError("mixup and CutMix change the images, whose features are computed once; drop them")
         if self.start is not None and stage == "fit":
             self.start.settle(self.net, getattr(self._data, "class_names", None))
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it

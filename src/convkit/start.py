@@ -80,7 +80,7 @@ class Start:
 
 
 def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> Start:
-    """Load what ``given`` has for ``net``; what is not loaded keeps the values that it has.
+    """Load what ``given`` has for ``net``; what is not loaded keeps the values that it has, but the head is zero.
 
     Fresh are: what ``fresh`` selects, whatever the source has for it; a classifier, the network's or an auxiliary
     head's, that the source lacks or has for another number of classes; an auxiliary head that it lacks. Skipped are
@@ -114,6 +114,10 @@ def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> St
     if not loaded:
         raise UserError(f"model.fresh leaves nothing to load from {given}; leave out one of the two")
     compared = [key for keys in classifiers for key in keys if key not in anew] if source.class_names else []
+    for key in _head(net):
+        # A classifier that is drawn at random (from -0.7 to 0.7 for two classes in timm's EfficientNets) pulls at what
+        # the layers below have learned. At zero all classes are equally likely.
+        own[key].zero_()
     initial = {key: own[key].clone() for key in compared}
     net.load_state_dict({key: state[key] for key in loaded}, strict=False)
     return Start(source, loaded, [key for key in own if key in anew], skipped, _initial=initial)
@@ -122,22 +126,29 @@ def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> St
 def _selected(net: ConvNet, names: Iterable[str]) -> set[str]:
     """The keys of the parameters that the names select; with a whole stage or module, those of its buffers too."""
     chosen = {key for name in names for key in select(net, name, "model.fresh")}
-    of_stage = [*parts(net).values()]
-    found = set(chosen)
-    for modules in [*of_stage, *([module] for paths in of_stage for module in paths)]:
-        if chosen.issuperset(own := parameters_of(net, modules)) and own:
-            found.update(key for key in net.state_dict() if key.rpartition(".")[0] in modules)
-    return found
+    of_module: dict[str, list[str]] = {}
+    for key, _ in net.named_parameters():
+        of_module.setdefault(key.rpartition(".")[0], []).append(key)
+    whole = {module for module, own in of_module.items() if chosen.issuperset(own)}
+    for modules in parts(net).values():
+        learning = of_module.keys() & modules
+        if learning and learning <= whole:
+            whole.update(modules)  # those with buffers alone
+    return chosen | {key for key in net.state_dict() if key.rpartition(".")[0] in whole}
 
 
 def _classifiers(net: ConvNet) -> list[list[str]]:
     """The keys of each layer that has a row for every class: the head, and the last layer of an auxiliary head."""
     of_stage, own = parts(net), net.state_dict()
-    found = [[key for key in own if HEAD in net.stages and _within(key, net.stages[HEAD])]]
+    found = [_head(net)]
     for name in net.aux_heads:
         last = [path for path in of_stage[name] if parameters_of(net, [path])][-1:]
         found.append([key for key in own if key.rpartition(".")[0] in last])
     return [keys for keys in found if keys]
+
+
+def _head(net: ConvNet) -> list[str]:
+    return [key for key in net.state_dict() if HEAD in net.stages and _within(key, net.stages[HEAD])]
 
 
 def _places(net: ConvNet, anew: set[str]) -> list[str]:

@@ -237,7 +237,7 @@ def test_bad_input_before_the_first_step(
     assert not watch.states
 
 
-@pytest.mark.parametrize("rates", [{"body": 0.1}, {"conv1": 0.1}, {"conv2": 0.3, "conv*": 0.1, "head": 0.2}])
+@pytest.mark.parametrize("rates", [{"body": 0.1}, {"conv1": 0.1}])
 def test_a_rate_for_what_thaws_or_what_auto_chose_is_none(rates: dict[str, float]) -> None:
     fit(classifier(Rated(**rates)), Freezing(policy="few", thaw={2: ["conv1"]}), fast_dev_run=True)
     fit(classifier(Rated(**rates)), Freezing(policy="auto"), fast_dev_run=True)

@@ -159,7 +159,7 @@ class Freezing(Callback):
         if not trainer.enable_validation:
             raise UserError(f"Freezing watches {self.monitor!r}, and there is no validation")
         assert isinstance(pl_module, Classifier)
-        known = self._seen | set(logged(pl_module))
+        known = self._seen | set(pl_module.logged_metrics)
         if self.monitor not in known and not trainer.ckpt_path:  # a resumed fit has no sanity check, and had one
             raise UserError(f"Freezing watches {self.monitor!r}, which nothing logs{did_you_mean(self.monitor, known)}")
 
@@ -236,9 +236,3 @@ def _check_epochs(epochs: list[int]) -> None:
             raise ValueError(f"Freezing.thaw counts epochs from 1 on, and cannot thaw after {later}")
         if later <= earlier:
             raise ValueError(f"Freezing.thaw goes back from epoch {earlier} to {later}; give the epochs in their order")
-
-
-def logged(model: Classifier) -> list[str]:
-    """What a fit logs that a callback can watch."""
-    heads = [f"train/aux/{name}" for name in model.net.aux_heads]
-    return ["train/loss", *heads, "val/loss", "val/top1_error", "val/top5_error"]

@@ -63,9 +63,8 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     start(trainer, model, images)
     found = _size(trainer, net, images, problems)
     if model.start is not None:
-        with problems.gathered():
-            model.start.settle(net, getattr(images, "class_names", None))
-            found.notes.append(model.start.told(net))
+        model.start.settle(net, getattr(images, "class_names", None))
+        found.notes.append(model.start.told(net))
     held = frozen(trainer, model, data, problems)
     found.notes += held.lines
     with problems.gathered():
