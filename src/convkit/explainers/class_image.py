@@ -14,7 +14,7 @@ def class_image(
     *,
     of: str | None = None,
     weight_decay: float = 0.001,
-    rate: float = 10.0,
+    rate: float = 1.0,
     steps: int = 100,
     jitter: int = 0,
     blur: float = 0.0,
