@@ -1,6 +1,5 @@
 """A trained network's images explained: which images, which classes or units, which maps, and with what score."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,19 +12,21 @@ from convkit import plugins
 from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
 from convkit.datasets.pictures import first_images, from_files
-from convkit.errors import UserError, did_you_mean
+from convkit.errors import UserError
 from convkit.explainers.base import chosen, output_at, subject
+from convkit.explainers.options import arguments, makes_its_image
 from convkit.explainers.sanity import randomised, rank_correlation
 
 BATCH = 16  # images at once
 
 
 class Images(NamedTuple):
-    """What is explained: N×C×H×W normalised, N names, and N labels where they are known."""
+    """What is explained: N×C×H×W normalised, N names; N labels and N targets where they are known by now."""
 
     pixels: Tensor
     names: list[str]
-    labels: Tensor | None
+    labels: Tensor | None = None
+    targets: Tensor | None = None
 
 
 class Explained(NamedTuple):
@@ -87,84 +88,34 @@ def explain(
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
-    synthetic = list(inspect.signature(function).parameters)[1:2] == ["average"]
-    if synthetic:
+    if synthetic := makes_its_image(function):
         if images or split:
             raise UserError(f"{method} makes its own image: leave out --images and --split")
-        classes = _classes_to_draw(data, target, unit, count or BATCH)
-        normalised = (data.average_image - _column(data.mean)) / _column(data.std)
-        names = [data.class_names[index] if unit is None else f"{stage} {unit}" for index in classes.tolist()]
-        chosen_images = Images(normalised.expand(len(classes), -1, -1, -1).contiguous(), names, None)
+        shown = _averages(data, target, stage, unit, count or BATCH)
     else:
-        chosen_images = _images(data, images, split, count)
-    pixels = chosen_images.pixels.to(next(net.parameters()).device)
-    logits = torch.cat([_output(net, part, None) for part in torch.split(pixels, BATCH)]).cpu()
-    if synthetic:
-        targets = classes if unit is None else torch.full((len(pixels),), unit)
-    else:
-        targets = _targets(data, target, unit, chosen_images.labels, logits)
+        shown = _images(data, images, split, count)
+    pixels = shown.pixels.to(next(net.parameters()).device)
+    logits = _outputs(net, pixels, None)
+    targets = _targets(data, target, unit, shown.labels, logits) if shown.targets is None else shown.targets
     maps = _maps(function, net, pixels, targets, given)
+    seen = maps.to(pixels.device) if synthetic else pixels
     random_maps = _maps(function, randomised(net), pixels, targets, given) if sanity else None
-    scored = maps.to(pixels.device) if synthetic else pixels
-    scores = torch.cat([_output(net, part, given.get("of")) for part in torch.split(scored, BATCH)]).cpu()
-    labels = chosen_images.labels
     return Explained(
         method,
         {name: value for name, value in given.items() if name not in ("of", "stage")},
         stage,
         unit,
-        chosen_images.names,
-        (chosen_images.pixels * _column(data.std) + _column(data.mean)).clamp(0, 1),
+        shown.names,
+        (shown.pixels * _column(data.std) + _column(data.mean)).clamp(0, 1),
         maps,
-        [None] * len(pixels) if labels is None else [data.class_names[label] for label in labels.tolist()],
-        [data.class_names[index] for index in (scores if synthetic and unit is None else logits).argmax(1).tolist()],
-        [f"{stage} {unit}" if unit is not None else data.class_names[index] for index in targets.tolist()],
-        chosen(scores, targets),
+        [*_names(data, shown.labels)] if shown.labels is not None else [None] * len(pixels),
+        _names(data, (_outputs(net, seen, None) if synthetic else logits).argmax(1)),
+        _names(data, targets) if unit is None else [f"{stage} {unit}"] * len(pixels),
+        chosen(_outputs(net, seen, given.get("of")), targets),
         random_maps,
         None if random_maps is None else rank_correlation(maps, random_maps),
         synthetic,
     )
-
-
-def arguments(
-    function: Any, method: str, stage: str | None, unit: int | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The keyword arguments of an explainer; raises UserError for what it does not take."""
-    known = dict(list(inspect.signature(function).parameters.items())[3:])
-    found: dict[str, Any] = {}
-    if unit is not None:
-        if "of" not in known:
-            raise UserError(f"{method} explains classes, not units: leave out --unit")
-        if stage is None:
-            raise UserError("--unit needs --stage, the stage whose feature map it is")
-        found["of"] = stage
-    elif stage is not None:
-        if "stage" not in known:
-            way = "needs --unit too, the feature map to explain" if "of" in known else "has no stage to choose"
-            raise UserError(f"{method} with --stage {way}")
-        found["stage"] = stage
-    own = {name: each.default for name, each in known.items() if name not in ("of", "stage")}
-    for name, value in options.items():
-        if name not in own:
-            raise UserError(f"{method} has no option {name!r}{did_you_mean(name, own)}")
-        found[name] = _converted(f"{method}: {name}", value, own[name])
-    return found
-
-
-def _converted(name: str, value: Any, default: Any) -> Any:
-    """Text to the type of an option's default; raises UserError where it is none of that."""
-    kind = type(default)
-    if kind is bool:
-        words = {"true": True, "false": False}
-        if str(value).lower() in words:
-            return words[str(value).lower()]
-        raise UserError(f"{name} is true or false, not {value!r}")
-    if kind not in (int, float):
-        return value
-    try:
-        return kind(value)
-    except ValueError:
-        raise UserError(f"{name} is a {'whole ' if kind is int else ''}number, not {value!r}") from None
 
 
 def _images(data: ImageData, files: Sequence[str | Path], split: str | None, count: int | None) -> Images:
@@ -172,7 +123,7 @@ def _images(data: ImageData, files: Sequence[str | Path], split: str | None, cou
         if split or count:
             raise UserError("--images names files; leave out --split and --count")
         paths = [Path(file).expanduser() for file in files]
-        return Images(from_files(data, paths), [path.name for path in paths], None)
+        return Images(from_files(data, paths), [path.name for path in paths])
     if split not in (None, "train", "val", "test"):
         raise UserError(f"--split is one of train, val, test, not {split!r}")
     if count is not None and count < 1:
@@ -197,15 +148,18 @@ def _targets(
     return torch.full((len(logits),), class_index(data, target))
 
 
-def _classes_to_draw(data: ImageData, target: str | int | None, unit: int | None, count: int) -> Tensor:
-    """For an explainer that makes its own image: one class, or the first few, or one image of a unit."""
-    if unit is not None:
-        return torch.zeros(1, dtype=torch.int64)
+def _averages(data: ImageData, target: str | int | None, stage: str | None, unit: int | None, count: int) -> Images:
+    """The average image for one class, for the first few, or for a unit."""
     if target in ("predicted", "label"):
         raise UserError(f"--target {target} needs images; name a class")
-    if target is None:
-        return torch.arange(min(count, data.num_classes))
-    return torch.tensor([class_index(data, target)])
+    if unit is not None:
+        targets, names = torch.tensor([unit]), [f"{stage} {unit}"]
+    else:
+        every = target is None
+        targets = torch.arange(min(count, data.num_classes)) if every else torch.tensor([class_index(data, target)])
+        names = _names(data, targets)
+    average = (data.average_image - _column(data.mean)) / _column(data.std)
+    return Images(average.repeat(len(targets), 1, 1, 1), names, None, targets)
 
 
 def class_index(data: ImageData, target: str | int | None) -> int:
@@ -229,9 +183,17 @@ def _maps(function: Any, net: nn.Module, pixels: Tensor, targets: Tensor, given:
     return torch.cat([function(net, batch, wanted, **given).cpu() for batch, wanted in parts])
 
 
-def _output(net: nn.Module, images: Tensor, stage: str | None) -> Tensor:
-    with subject(net, images, torch.zeros(len(images), dtype=torch.int64)) as at, torch.no_grad():
-        return output_at(at.net, at.images, stage)
+def _outputs(net: nn.Module, images: Tensor, stage: str | None) -> Tensor:
+    """The logits, or what a stage puts out."""
+    found = []
+    for part in torch.split(images, BATCH):
+        with subject(net, part, torch.zeros(len(part), dtype=torch.int64)) as at, torch.no_grad():
+            found.append(output_at(at.net, at.images, stage).cpu())
+    return torch.cat(found)
+
+
+def _names(data: ImageData, classes: Tensor) -> list[str]:
+    return [data.class_names[index] for index in classes.tolist()]
 
 
 def _column(values: Sequence[float]) -> Tensor:

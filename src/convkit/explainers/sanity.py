@@ -27,23 +27,26 @@ def randomised(net: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """N numbers from -1 to 1: Spearman's, of each pair of maps, pixel by pixel, without signs.
+    """N numbers from -1 to 1: Spearman's, of each pair of maps, without signs, over the pixels that one of them marks.
 
-    A map that is the same everywhere, as Grad-CAM's may be zero, has none: 1 where both are that, else 0.
+    Where both are zero, as most of the image is for a unit that sees little of it, there is nothing to agree on. A
+    correlation that does not exist, since a map is the same everywhere, is 1 where both are equal, else 0.
     """
-    one, other = (_ranks(maps.detach().abs().flatten(1)) for maps in (first, second))
-    one, other = (ranks - ranks.mean(1, keepdim=True) for ranks in (one, other))
-    lengths = one.norm(dim=1), other.norm(dim=1)
-    empty = (lengths[0] == 0).double() * (lengths[1] == 0)
-    product = lengths[0] * lengths[1]
-    return torch.where(product > 0, (one * other).sum(1) / product.clamp(min=1e-12), empty)
+    pairs = zip(first.detach().abs().flatten(1), second.detach().abs().flatten(1), strict=True)
+    return torch.stack([_spearman(*pair) for pair in pairs])
+
+
+def _spearman(first: Tensor, second: Tensor) -> Tensor:
+    marked = (first > 0) | (second > 0)
+    one, other = (_ranks(values[marked]) for values in (first, second))
+    one, other = one - one.mean(), other - other.mean()
+    lengths = one.norm() * other.norm()
+    return (one * other).sum() / lengths if lengths > 0 else torch.equal(first, second) * torch.ones_like(lengths)
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Of each row, equal values sharing the mean of their ranks."""
-    rows = []
-    for row in values:
-        _, places, counts = row.unique(return_inverse=True, return_counts=True)
-        last = counts.cumsum(0).double()
-        rows.append((last - (counts - 1) / 2)[places])
-    return torch.stack(rows)
+    """From 1 on; equal values share the mean of their ranks."""
+    _, places, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    ranks: Tensor = last - (counts - 1) / 2
+    return ranks[places]

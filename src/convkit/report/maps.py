@@ -127,7 +127,7 @@ def contact_sheet(explained: Explained) -> Image.Image:
             shown.append((overlay(explained.images[index], values), score))
         if explained.random_maps is not None and explained.correlations is not None:
             correlation = explained.correlations[index].item()
-            verdict = "UNCHANGED" if correlation > UNCHANGED else "random weights"
+            verdict = "UNCHANGED" if correlation > UNCHANGED else "random:"
             shown.append((picture(explained.random_maps[index]), f"{verdict} {correlation:.2f}"))
         images += [image for image, _ in shown]
         labels += [text for _, text in shown]
