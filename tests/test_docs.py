@@ -100,7 +100,7 @@ def test_explained_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(workplace)
     scope: dict[str, Any] = {}
     exec(blocks(TOP / "docs" / "understanding.md", "python")[0], scope)
-    assert scope["found"].maps.shape == (8, 1, 4, 4)
+    assert scope["found"].maps.shape == (8, 1, 2, 2)
     assert (workplace / "sheet.png").is_file()
 
 

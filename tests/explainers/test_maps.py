@@ -62,7 +62,20 @@ def test_grad_cam_needs_maps() -> None:
 
 def test_grad_cam_takes_the_last_maps_by_default() -> None:
     net = two_layers(nn.ReLU(), nn.ReLU())
-    assert torch.equal(grad_cam(net, IMAGES, TARGETS), grad_cam(net, IMAGES, TARGETS, stage="conv2"))
+    expected = grad_cam(net, IMAGES, TARGETS, stage="conv2")
+    for _ in range(2):  # when it is found out, and when it is known
+        assert torch.equal(grad_cam(net, IMAGES, TARGETS), expected)
+
+
+def test_grad_cam_finds_the_last_maps_of_a_network_that_changed() -> None:
+    net = two_layers(nn.ReLU(), nn.ReLU())
+    before = grad_cam(net, IMAGES, TARGETS)
+    net.stages = {"conv1": "inner.1", "conv2": "inner.6"}  # where there are no maps any more
+    lower = grad_cam(net, IMAGES, TARGETS)
+    assert lower.shape != before.shape
+    assert torch.equal(lower, grad_cam(net, IMAGES, TARGETS, stage="conv1"))
+    net.stages = {"conv1": "inner.1", "conv2": "inner.4"}  # and there they are again
+    assert torch.equal(grad_cam(net, IMAGES, TARGETS), before)
 
 
 @pytest.mark.parametrize("options", [{}, {"fourier": True}])
