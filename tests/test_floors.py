@@ -17,7 +17,7 @@ SOURCE = ROOT / "src"
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
     {"errors", "plugins", "arithmetic"},  # standard library only
-    {"convnet", "parts", "sizes", "taps", "metrics", "initial", "locally_connected"},  # torch
+    {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected"},  # torch
     {"weights", "inspection", "architectures", "datasets", "schedules", "explainers"},
     {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
     {"cli"},
@@ -26,6 +26,8 @@ FLOORS: list[set[str]] = [
 BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
     ("parts", "convnet"): "the parts are a ConvNet's",
+    ("taps", "convnet"): "the stages are a ConvNet's",
+    ("taps", "parts"): "every stage but the head",
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
