@@ -18,7 +18,7 @@ SOURCE = ROOT / "src"
 FLOORS: list[set[str]] = [
     {"errors", "plugins", "arithmetic"},  # standard library only
     {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected"},  # torch
-    {"weights", "inspection", "architectures", "datasets", "schedules", "explainers"},
+    {"weights", "inspection", "architectures", "datasets", "schedules", "explainers", "projections", "evolution"},
     {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
     {"cli"},
 ]
@@ -28,6 +28,9 @@ BESIDE = {
     ("parts", "convnet"): "the parts are a ConvNet's",
     ("taps", "convnet"): "the stages are a ConvNet's",
     ("taps", "parts"): "every stage but the head",
+    ("projections", "explainers"): "the deconvnet's way back to pixels",
+    ("projections", "inspection"): "where in the image a unit looks",
+    ("analyses", "classifier"): "they are asked of a trained model",
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",

@@ -124,6 +124,14 @@ class InMemoryData(ImageData):
         held = resident(self.splits[split], device)
         return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), device)
 
+    def evaluation(self, split: str) -> Batches:
+        return self.loader(split)
+
+    def pick(self, split: str, positions: Tensor) -> Tensor:
+        order = Order(len(positions), len(positions), seed=0, shuffle=False)
+        (batch,) = Batches(self.splits[split].take(positions), order, self.mean, self.std, Augment())
+        return batch[0]
+
     def train_dataloader(self) -> Batches:
         batches = self.loader("train", train=True)
         self._train_order = batches.sampler

@@ -210,6 +210,21 @@ class Photographs(ImageData):
         self._loaders.append(batches)
         return batches
 
+    def evaluation(self, split: str) -> FileBatches:
+        return self.loader(split)
+
+    def pick(self, split: str, positions: Tensor) -> Tensor:
+        chosen, count = self.splits[split][positions.numpy()], min(self.batch_size, len(positions))
+        batches = FileBatches(
+            ImageFiles(self.files, self.view, self.seed, self._cache),
+            chosen,
+            Order(len(chosen), count, seed=0, shuffle=False),
+            Finish(self.mean, self.std, Augment(), torch.device("cpu")),
+            0 if len(positions) < 32 else self.workers,  # for few, to start processes takes longer
+            None,
+        )
+        return torch.cat([images for images, _ in batches])
+
     def teardown(self, stage: str | None = None) -> None:
         for batches in self._loaders:
             batches.close()
