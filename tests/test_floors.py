@@ -30,6 +30,8 @@ BESIDE = {
     ("taps", "parts"): "every stage but the head",
     ("projections", "explainers"): "the deconvnet's way back to pixels",
     ("projections", "inspection"): "where in the image a unit looks",
+    ("evolution", "inspection"): "where in the image a unit looks",
+    ("evolution", "projections"): "the window of the image that a winner saw",
     ("analyses", "classifier"): "they are asked of a trained model",
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",

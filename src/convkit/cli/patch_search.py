@@ -41,7 +41,7 @@ def run(request: Request) -> dict[str, Any]:
     labels = data.labels(request.split)
     with _folder(request.out) as place:
         found = search(model, data, stages, request.top, request.split, _progress(len(labels)))
-        done = []
+        done: list[dict[str, Any]] = []
         for one in found.values():
             maps = request.channels or list(range(one.units.maps))
             pictured = maps if request.channels else maps[:PICTURED]
@@ -94,7 +94,8 @@ def _draw(opened: Run, found: Found, maps: list[int], split: str, place: Path) -
     stage, names, blocks = found.units.stage, list[str](), list[Block]()
     wanted = len(maps)
     for seen in pictures(opened.model, opened.data, found, maps, split):
-        blocks.append(Block(f"map {seen.channel}", seen.patches, seen.projections, seen.seen))
+        silent = " (never active)" if found.strongest.values[seen.channel, 0] <= 0 else ""
+        blocks.append(Block(f"map {seen.channel}{silent}", seen.patches, seen.projections, seen.seen))
         wanted -= 1
         if len(blocks) == A_PAGE or not wanted:
             names.append(f"{stage}-{len(names) + 1}.png")
