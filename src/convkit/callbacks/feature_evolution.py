@@ -99,8 +99,9 @@ class FeatureEvolution(Callback):
         self._pages.take_along(Path(trainer.ckpt_path).parent.parent, self._state["recorded"])
         self._load(data, pl_module.device)
         # A checkpoint of the epoch's last validation is older than the epoch's end, which does not come again.
-        if 0 < self._epoch <= trainer.current_epoch and self._epoch not in self._pages.recorded:
+        if 0 < self._epoch <= trainer.current_epoch:
             self._record(trainer, pl_module)
+            self._epoch, self._winners = 0, {}
 
     def _load(self, data: ImageData, device: torch.device) -> None:
         kept = self._state["stages"]
@@ -143,8 +144,7 @@ class FeatureEvolution(Callback):
         self._close()
         if self._epoch == trainer.current_epoch + 1:
             self._record(trainer, pl_module)
-        else:
-            self._epoch, self._winners = 0, {}
+        self._epoch, self._winners = 0, {}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)

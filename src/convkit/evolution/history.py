@@ -46,7 +46,7 @@ class History:
         return np.stack([getattr(moment, field) for moment in self.moments.values()])
 
     def save(self, folder: Path) -> None:
-        """Write ``<stage>.npz``: each field of :class:`Moment` with a first dimension of epochs; ``epochs``, ``maps``."""
+        """Write ``<stage>.npz``: each field of :class:`Moment`, epochs first; ``epochs`` and ``maps``."""
         fields = {field: self.stacked(field) for field in Moment._fields}
         fields |= {"epochs": np.array(list(self.moments)), "maps": np.array(self.maps, dtype=np.int64)}
         np.savez(self.path(folder), **fields)  # type: ignore[arg-type]

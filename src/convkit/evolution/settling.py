@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convkit.evolution.history import Array, History
+from convkit.evolution.history import Array, History, Moment
 
 
 class Settling(NamedTuple):
@@ -24,11 +24,12 @@ class Settling(NamedTuple):
 
 def settling(history: History, last: Array) -> list[Settling]:
     """A row for each recorded epoch; ``last``: the sample of the stage's weights as they are now."""
-    rows, before = [], None
+    rows = []
+    before: Moment | None = None
     for epoch, moment in history.moments.items():
         winners = projections = None
         if before is not None:
-            winners = float((moment.images != before.images).mean())
+            winners = float(np.count_nonzero(moment.images != before.images)) / len(moment.images)
             if len(moment.projections):
                 projections = float(np.mean(1 - cosines(moment.projections, before.projections)))
         rows.append(Settling(history.stage, epoch, winners, projections, distance(moment.filters, last)))
@@ -47,6 +48,6 @@ def cosines(one: Array, other: Array) -> Array:
 
 def distance(filters: Array, last: Array) -> float | None:
     """‖filters − last‖ / ‖last‖; None without weights."""
-    difference = np.asarray(filters, dtype=np.float64) - last
-    norm = float(np.linalg.norm(np.asarray(last, dtype=np.float64)))
-    return float(np.linalg.norm(difference)) / norm if norm else None
+    then, now = np.asarray(filters, dtype=np.float64), np.asarray(last, dtype=np.float64)
+    norm = float(np.linalg.norm(now))
+    return float(np.linalg.norm(then - now)) / norm if norm else None

@@ -27,7 +27,16 @@ def settling_figure(rows: Sequence[Settling]) -> Figure:
             known = {epoch: value for epoch, value in values.items() if value is not None}
             shade = index / max(1, len(stages) - 1)
             colour = (0.10 + 0.75 * shade, 0.22 + 0.33 * shade, 0.48 - 0.28 * shade)
-            panel.plot(list(known), list(known.values()), "o-", color=colour, markersize=3, linewidth=1.2, label=stage)
+            panel.plot(
+                list(known),
+                list(known.values()),
+                "o-",
+                color=colour,
+                markersize=3,
+                linewidth=1.2,
+                label=stage,
+                clip_on=False,
+            )
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(epochs))
         panel.xaxis.set_minor_locator(NullLocator())
