@@ -87,6 +87,13 @@ def test_run_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not scope["run"].model.training
 
 
+def test_patches_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    scope: dict[str, Any] = {}
+    exec(blocks(TOP / "docs" / "features.md", "python")[0], scope)
+    assert scope["found"].strongest.values.shape == (16, 9)
+
+
 def test_plugin_page(workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The page's module trains, by its path; the metadata beside it names it."""
     (tmp_path / "my_nets.py").write_text(blocks(TOP / "docs" / "plugins.md", "python")[0])

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convkit.evolution.history import Array, History, Moment
 
@@ -31,18 +32,20 @@ def settling(history: History, last: Array) -> list[Settling]:
         if before is not None:
             winners = float(np.count_nonzero(moment.images != before.images)) / len(moment.images)
             if len(moment.projections):
-                projections = float(np.mean(1 - cosines(moment.projections, before.projections)))
+                projections = 1 - float(cosines(moment.projections, before.projections).sum()) / len(moment.projections)
         rows.append(Settling(history.stage, epoch, winners, projections, distance(moment.filters, last)))
         before = moment
     return rows
 
 
-def cosines(one: Array, other: Array) -> Array:
+def cosines(one: Array, other: Array) -> NDArray[np.float64]:
     """P×… and P×… to P; of nothing with nothing 1, of nothing with something 0."""
     first, second = (np.asarray(each, dtype=np.float64).reshape(len(each), -1) for each in (one, other))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     both_empty = ~first.any(1) & ~second.any(1)
-    found: Array = np.where(norms > 0, (first * second).sum(1) / np.where(norms > 0, norms, 1), both_empty)
+    found: NDArray[np.float64] = np.where(
+        norms > 0, (first * second).sum(1) / np.where(norms > 0, norms, 1), both_empty
+    )
     return found
 
 
