@@ -1,12 +1,15 @@
 """Cut out of images what a unit sees of them, and project units back to pixels."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from convkit.convnet import ConvNet
 from convkit.errors import UserError
 from convkit.explainers.deconvnet import project
-from convkit.inspection.units import Units
+from convkit.inspection.units import Units, units
+from convkit.taps import chosen_stages
 
 AT_ONCE = 32  # images on their way back
 
@@ -66,17 +69,34 @@ def projections(net: ConvNet, images: Tensor, units: Units, maps: Tensor, places
     return torch.cat([project(net, image, units.stage, one, pair) for image, one, pair in zip(*parts, strict=True)])
 
 
-def check_projects(net: ConvNet, image_shape: tuple[int, int, int], stages: list[str]) -> None:
-    """Try each stage on one grey image.
+def projectable(
+    net: ConvNet, image_shape: tuple[int, int, int], names: Sequence[str] | None, option: str
+) -> dict[str, Units]:
+    """The units of the stages that names or patterns stand for; without any, of all that can be projected but the head.
 
     Raises:
-        UserError: the deconvnet finds no ReLU on the way.
+        UserError: a name fits no stage; a named stage, or every one, has no maps or no ReLU on the way to the pixels.
     """
+    stages = chosen_stages(net, names, option)
+    refused: dict[str, UserError] | None = {} if names is None else None
+    found = units(net, image_shape, stages, refused)
+    for stage in list(found):
+        try:
+            _try(net, image_shape, stage)
+        except UserError as error:
+            told = UserError(f"stage {stage} cannot be projected to pixels: {error}")
+            if refused is None:
+                raise told from error
+            refused[stage] = told
+            del found[stage]
+    if refused and not found:
+        raise next(reversed(refused.values()))
+    return found
+
+
+def _try(net: ConvNet, image_shape: tuple[int, int, int], stage: str) -> None:
+    """Project a unit of one grey image."""
     parameter = next(net.parameters())
     zero = torch.zeros(1, dtype=torch.int64, device=parameter.device)
     image = torch.zeros(1, *image_shape, device=parameter.device, dtype=parameter.dtype)
-    for stage in stages:
-        try:
-            project(net, image, stage, zero, torch.stack([zero, zero], 1))
-        except UserError as error:
-            raise UserError(f"stage {stage} cannot be projected to pixels: {error}") from error
+    project(net, image, stage, zero, torch.stack([zero, zero], 1))

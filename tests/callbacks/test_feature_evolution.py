@@ -226,6 +226,15 @@ def test_resumed_in_mid_epoch_it_is_as_if_never_stopped(
     assert_same("whole/1", f"at-{step}/2")
 
 
+def test_it_changes_nothing_of_the_fit(whole: None) -> None:
+    assert main([*FIT, "--trainer.max_epochs=3", "--name=plain"]) == 0
+    weights = [
+        torch.load(f"runs/{name}/1/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "plain")
+    ]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
 def test_resumed_from_a_checkpoint_of_an_epoch(whole: None) -> None:
     assert main([*EVOLVE, "--trainer.max_epochs=2", "--name=x"]) == 0
     for number, name in ((2, "best"), (3, "last")):  # the best: of the validation before the epoch's end
@@ -272,7 +281,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.Monke
         (["--trainer.callbacks.pictures=-1"], "FeatureEvolution.pictures is a number of maps"),
         (
             ["--model.architecture.activation=tanh"],
-            "stage conv1 cannot be projected to pixels: deconvnet acts on ReLUs",
+            "cannot be projected to pixels: deconvnet acts on ReLUs, and the signal met none",
         ),
         (["--model.compile=true"], "--model.compile false"),
         (["--cache_features=true", "--data.augment=null"], "with --cache_features nothing but the head runs"),

@@ -38,7 +38,7 @@ def test_what_changes_between_epochs() -> None:
     assert (second.epoch, second.winners) == (2, 0.25)
     assert second.projections == pytest.approx((1 - 0.5**0.5) / 2, abs=1e-6)
     assert second.filters == pytest.approx(3 / 5)
-    assert (third.epoch, third.winners, third.filters) == (5, 0.5, 0)
+    assert (third.epoch, third.winners, third.filters) == (5, 0.75, 0)
     assert third.projections == pytest.approx((1 - 0.5**0.5 + 2) / 2, abs=1e-6)
 
 
@@ -77,7 +77,9 @@ def test_a_sample_of_the_filters_tells_how_far_all_have_come() -> None:
     assert torch.equal(filters(net, "conv1"), net.state_dict()["conv1.weight"].flatten())
     assert len(filters(net, "conv4")) == SAMPLE
     every = [
-        torch.cat([value.flatten() for name, value in one.named_parameters() if "layer3" in name and value.ndim == 4])
+        torch.cat(
+            [value.detach().flatten() for name, value in one.named_parameters() if "layer3" in name and value.ndim == 4]
+        )
         for one in (net, other)
     ]
     whole = float((every[0] - every[1]).norm() / every[1].norm())
@@ -89,6 +91,6 @@ def test_a_curve_a_stage() -> None:
     figure = settling_figure([*rows, *(row._replace(stage="conv2") for row in rows)])
     winners, projections, distances = figure.axes
     assert [line.get_label() for line in distances.lines] == ["conv1", "conv2"]
-    assert winners.lines[0].get_xydata().tolist() == [[2, 0.25], [5, 0.5]]
+    assert winners.lines[0].get_xydata().tolist() == [[2, 0.25], [5, 0.75]]
     assert distances.lines[0].get_ydata().tolist() == pytest.approx([1, 0.6, 0])
     assert len(projections.lines) == 2

@@ -15,9 +15,9 @@ from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.evolution.winners import Winners
-from convkit.inspection.units import Units, units
-from convkit.projections import check_projects
-from convkit.taps import chosen_stages, taps
+from convkit.inspection.units import Units
+from convkit.projections import projectable
+from convkit.taps import taps
 
 EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # of Zeiler & Fergus 2014, figure 4
 PICTURES = 16
@@ -32,7 +32,7 @@ class FeatureEvolution(Callback):
 
     Args:
         epochs: to record, counted from 1; 1, 2, 5, 10, 20, 30, 40 and 64 by default.
-        stages: names or patterns (``conv*``); all but the head by default.
+        stages: names or patterns (``conv*``); by default all that can be projected, but the head.
         pictures: of how many maps of each stage, or of which ones; the numbers are kept of all.
     """
 
@@ -68,8 +68,7 @@ class FeatureEvolution(Callback):
             raise UserError("FeatureEvolution has nothing to watch: with --cache_features nothing but the head runs")
         if pl_module.compiles:
             raise UserError("FeatureEvolution looks into the network, which torch.compile hides: --model.compile false")
-        names = chosen_stages(pl_module.net, self.stages, "FeatureEvolution.stages")
-        self._units = units(pl_module.net, data.image_shape, names)
+        self._units = projectable(pl_module.net, data.image_shape, self.stages, "FeatureEvolution.stages")
         for one in self._units.values():
             for channel in [] if isinstance(self.pictures, int) else self.pictures:
                 if channel >= one.maps:
@@ -91,7 +90,6 @@ class FeatureEvolution(Callback):
                 f"FeatureEvolution needs to know which image is which, and the batches of {type(data).__name__} have "
                 "no positions"
             )
-        check_projects(pl_module.net, data.image_shape, list(self._units))
         folder = None if trainer.fast_dev_run or not trainer.is_global_zero else Path(trainer.default_root_dir)  # type: ignore[attr-defined]
         self._pages.begin(folder, {name: self.pictured(one) for name, one in self._units.items()})
         if not trainer.ckpt_path or not self._state:

@@ -15,11 +15,9 @@ from convkit.cli.patches import PICTURED, Request
 from convkit.cli.quiet import quiet
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
-from convkit.inspection.units import units
-from convkit.projections import check_projects
+from convkit.projections import projectable
 from convkit.report.features import Block, filters_page, patches_page
 from convkit.run import Run
-from convkit.taps import chosen_stages
 
 A_PAGE = 16  # maps
 
@@ -30,17 +28,16 @@ def run(request: Request) -> dict[str, Any]:
     opened = Run.open(request.run)
     model, data = opened.model, opened.data
     # All that a user can have got wrong comes before the work.
-    stages = chosen_stages(model.net, request.stages, "--stage")
-    for looked in units(model.net, data.image_shape, stages).values():
+    chosen = projectable(model.net, data.image_shape, request.stages, "--stage")
+    for looked in chosen.values():
         check_maps(request.channels or [], looked, "--channels")
-    check_projects(model.net, data.image_shape, stages)
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     labels = data.labels(request.split)
     with _folder(request.out) as place:
-        found = search(model, data, stages, request.top, request.split, _progress(len(labels)))
+        found = search(model, data, list(chosen), request.top, request.split, _progress(len(labels)))
         done: list[dict[str, Any]] = []
         for one in found.values():
             maps = request.channels or list(range(one.units.maps))

@@ -16,7 +16,8 @@ that unit projected to pixels by the deconvnet (Zeiler & Fergus 2014, figure 2).
   RUN               a run (runs/NAME/N, runs/NAME/latest, runs/NAME) or a checkpoint file of one
   --out DIR         a new folder: STAGE-PAGE.png, projections to the left and patches to the right, sixteen maps a
                     page; patches.csv; filters.png, the first layer's
-  --stage NAME      one or several, or patterns: conv5 or conv3,conv5 or 'conv*'; all but the head by default
+  --stage NAME      one or several, or patterns: conv5 or conv3,conv5 or 'conv*'; by default all that
+                    can be projected, but the head
   --channels LIST   of these feature maps, counted from 0; all by default, with pictures of the first 256
   --top K           how many images of each (9)
   --split NAME      train (without augmentation), val (the default) or test

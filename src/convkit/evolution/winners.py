@@ -64,6 +64,8 @@ class Winners:
             part.values, part.images, part.places = values, images, places
             parts.append(part)
         owners = self.strongest.merge(parts)[self.pictured, 0]
+        if not len(self.pictured):
+            return
         patches = torch.stack(gather(self.patches))
         self.patches = patches[owners, torch.arange(len(owners), device=owners.device)]
 

@@ -57,24 +57,30 @@ class Units(NamedTuple):
         return top, left, bottom, right
 
 
-def units(net: ConvNet, image_shape: tuple[int, int, int], stages: list[str]) -> dict[str, Units]:
+def units(
+    net: ConvNet, image_shape: tuple[int, int, int], stages: list[str], refused: dict[str, UserError] | None = None
+) -> dict[str, Units]:
     """Of each stage, for C×H×W images; nothing is computed. A layer without place is one of maps of one unit each.
 
     Raises:
-        UserError: a stage puts out no N×C×H×W maps and no N×C values.
+        UserError: a stage puts out no N×C×H×W maps and no N×C values; with ``refused`` it is put there instead.
     """
     with evaluating(net):
         visits = {visit.name: visit for visit in trace(net, image_shape) if not visit.operation}
     found = {}
     for stage in stages:
-        visit = visits.get(net.stages[stage])
-        if visit is None:
-            raise UserError(f"{type(net).__name__} does not use its stage {stage} in evaluation")
-        found[stage] = _units(stage, visit, image_shape)
+        try:
+            found[stage] = _units(stage, visits.get(net.stages[stage]), image_shape)
+        except UserError as error:
+            if refused is None:
+                raise
+            refused[stage] = error
     return found
 
 
-def _units(stage: str, visit: Visit, image_shape: tuple[int, int, int]) -> Units:
+def _units(stage: str, visit: Visit | None, image_shape: tuple[int, int, int]) -> Units:
+    if visit is None:
+        raise UserError(f"stage {stage} is not used in evaluation")
     shape, layout = visit.output, visit.sees.layout if visit.sees else None
     counts = (1, 1) if len(shape) == 1 else shape[1:]
     # Of what is not understood nobody knows which dimension has the maps.
