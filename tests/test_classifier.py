@@ -1,5 +1,6 @@
 """The LightningModule against a training loop written by hand, and what it costs beside one."""
 
+import math
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class TwoHeads(ConvNet):
     def __init__(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.stages, self.aux_heads = {"fc1": "first", "head": "last"}, {"early": "early"}
-        self.first, self.last = nn.Linear(64, 16), nn.Linear(16, num_classes)
+        self.first, self.last = nn.Linear(math.prod(image_shape), 16), nn.Linear(16, num_classes)
         self.early = nn.Linear(16, num_classes)
 
     def forward(self, images: Tensor) -> Tensor | Outputs:
@@ -196,14 +197,60 @@ def test_probabilities_of_several_crops_are_averaged() -> None:
 
 
 def test_weights_to_start_from(tmp_path: Path) -> None:
-    source = classifier()
-    torch.save(
-        {"state_dict": {f"module.{key}": value for key, value in source.net.state_dict().items()}}, tmp_path / "w"
-    )
+    source = classifier().net.state_dict()
+    torch.save({"state_dict": {f"module.{key}": value for key, value in source.items()}}, tmp_path / "w")
     started = Classifier(TwoHeads, Plateau(), str(tmp_path / "w"), 10, SHAPE)
-    assert all(torch.equal(value, source.net.state_dict()[key]) for key, value in started.net.state_dict().items())
-    with pytest.raises(UserError, match=r"do not fit TwoHeads: 4 of another shape: last\.weight is 10×16, wanted 7×16"):
-        Classifier(TwoHeads, Plateau(), str(tmp_path / "w"), 7, SHAPE)
+    assert all(torch.equal(value, source[key]) for key, value in started.net.state_dict().items())
+    for classes, fresh, new in ((7, None, ("last.", "early.")), (10, "fc1", ("first.",)), (10, ["head"], ("last.",))):
+        started = Classifier(TwoHeads, Plateau(), str(tmp_path / "w"), classes, SHAPE, fresh=fresh)
+        loaded = {key for key, value in started.net.state_dict().items() if torch.equal(value, source[key])}
+        assert loaded == {key for key in source if not key.startswith(new)}
+    with pytest.raises(
+        UserError, match=r"do not fit TwoHeads: 1 of another shape: first\.weight is 16×64, wanted 16×81"
+    ):
+        Classifier(lambda classes, _: TwoHeads(classes, (1, 9, 9)), None, str(tmp_path / "w"), 10)
+    with pytest.raises(UserError, match=r"model\.fresh is .*, and there is none; give --model\.init_from"):
+        Classifier(TwoHeads, Plateau(), None, 10, SHAPE, fresh=["head"])
+
+
+def saved_with_classes(model: Classifier, names: list[str], path: Path) -> dict[str, Tensor]:
+    state = {key: value.clone() for key, value in model.net.state_dict().items()}
+    torch.save({"state_dict": state, "convkit": {"class_names": names}}, path)
+    return state
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*treespec, LeafSpec.*")
+@pytest.mark.parametrize("same", [True, False])
+def test_labels_are_compared_when_the_data_is_known(same: bool, tmp_path: Path) -> None:
+    data = Digits(size=8, batch_size=64)
+    names = data.class_names if same else data.class_names[::-1]
+    source = saved_with_classes(classifier(), names, tmp_path / "w")
+    torch.manual_seed(2)
+    model = Classifier(TwoHeads, Plateau(lr=1e-30, weight_decay=0.0), str(tmp_path / "w"), 10, SHAPE)
+    torch.manual_seed(2)
+    own = TwoHeads(10, SHAPE).state_dict()
+    trainer(tmp_path / "log", max_steps=1).fit(model, data)  # at a rate that moves nothing
+    for key, value in model.net.state_dict().items():
+        fresh = not same and key.startswith(("last.", "early."))
+        assert torch.equal(value, own[key] if fresh else source[key]), key
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*treespec, LeafSpec.*")
+def test_evaluation_of_a_classifier_for_other_labels(tmp_path: Path) -> None:
+    data = Digits(size=8, batch_size=64)
+    saved_with_classes(classifier(), data.class_names[::-1], tmp_path / "w")
+    model = Classifier(TwoHeads, Plateau(), str(tmp_path / "w"), 10, SHAPE)
+    looks = trainer(tmp_path / "looks")
+    for evaluate in (looks.test, looks.validate, looks.predict):
+        with pytest.raises(UserError, match="tells 9, 8, 7, … apart, and the data's classes are 0, 1, 2, …"):
+            evaluate(model, data)
+    model.train()
+    fit = trainer(tmp_path / "fit", max_steps=1)
+    fit.fit(model, data)
+    fit.save_checkpoint(tmp_path / "trained.ckpt")
+    fit.test(model, data, verbose=False)  # trained by now
+    model = Classifier(TwoHeads, Plateau(), str(tmp_path / "w"), 10, SHAPE)
+    looks.test(model, data, ckpt_path=tmp_path / "trained.ckpt", verbose=False, weights_only=True)
 
 
 def test_a_published_network_gives_its_published_error(shared) -> None:

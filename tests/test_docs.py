@@ -94,6 +94,15 @@ def test_patches_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -
     assert scope["found"].strongest.values.shape == (16, 9)
 
 
+def test_starting_from_python(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    exec(blocks(TOP / "docs" / "finetuning.md", "python")[0], {})
+    line = "6 tensors loaded; fresh: fc6 (fc6.weight, fc6.bias), head (fc7.weight, fc7.bias)"
+    assert line in capsys.readouterr().out
+
+
 def test_plugin_page(workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The page's module trains, by its path; the metadata beside it names it."""
     (tmp_path / "my_nets.py").write_text(blocks(TOP / "docs" / "plugins.md", "python")[0])

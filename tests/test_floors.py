@@ -16,15 +16,28 @@ SOURCE = ROOT / "src"
 
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
-    {"errors", "plugins", "arithmetic"},  # standard library only
+    {"errors", "plugins", "arithmetic", "run_directory"},  # standard library only
     {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected"},  # torch
-    {"weights", "inspection", "architectures", "datasets", "schedules", "explainers", "projections", "evolution"},
-    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report"},  # adds Lightning
+    {
+        "weights",
+        "timm_weights",
+        "sources",
+        "start",
+        "inspection",
+        "architectures",
+        "datasets",
+        "schedules",
+        "explainers",
+        "projections",
+        "evolution",
+    },
+    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report", "preview"},  # adds Lightning
     {"cli"},
 ]
 # Units of one floor that may import each other, and why.
 BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
+    ("run_directory", "errors"): "so is a run that is not there",
     ("parts", "convnet"): "the parts are a ConvNet's",
     ("taps", "convnet"): "the stages are a ConvNet's",
     ("taps", "parts"): "every stage but the head",
@@ -33,9 +46,16 @@ BESIDE = {
     ("evolution", "inspection"): "where in the image a unit looks",
     ("evolution", "projections"): "the window of the image that a winner saw",
     ("analyses", "classifier"): "they are asked of a trained model",
+    ("timm_weights", "weights"): "what timm publishes lies in files",
+    ("sources", "weights"): "a source is a file of weights",
+    ("sources", "timm_weights"): "or one that timm publishes",
+    ("start", "weights"): "whose keys, and what does not fit",
+    ("start", "sources"): "where they come from",
     ("run", "classifier"): "a run gives back the trained model",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
+    ("preview", "classifier"): "it looks at what would be trained",
+    ("preview", "callbacks"): "Freezing says what it would freeze",
     ("callbacks", "run"): "the record of a fit is what Run.open reads",
     ("callbacks", "report"): "a callback decides when, the report draws",
 }
@@ -166,7 +186,15 @@ def test_core_never_names_a_plugin() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["convkit", "convkit.errors", "convkit.plugins", "convkit.cli.front", "convkit.cli.list_plugins"]
+    "module",
+    [
+        "convkit",
+        "convkit.errors",
+        "convkit.plugins",
+        "convkit.run_directory",
+        "convkit.cli.front",
+        "convkit.cli.list_plugins",
+    ],
 )
 def test_what_answers_at_once_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'torch', 'lightning', 'torchvision', 'numpy'}} & set(sys.modules)))"

@@ -1,7 +1,5 @@
-"""Run directories: numbers, what a path stands for, and errors that say where the nearest one is."""
+"""Runs: what a path stands for, and the model, data and metrics in it."""
 
-import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,15 @@ import yaml
 from convkit.classifier import Classifier
 from convkit.datasets.digits import Digits
 from convkit.errors import UserError
-from convkit.run import Run, allocate, find_checkpoint, point_latest
+from convkit.run import Run
+from convkit.run_directory import point_latest
 
 CONFIG = {
     "model": {
         "architecture": {"class_path": "convkit.architectures.resnet_cifar.ResNetCifar", "init_args": {"depth": 8}},
         "schedule": {"class_path": "convkit.schedules.plateau.Plateau", "init_args": {"lr": 0.5}},
         "init_from": "weights-that-are-gone.pth",
+        "fresh": ["head"],
     },
     "data": {"class_path": "convkit.datasets.digits.Digits", "init_args": {"size": 8, "batch_size": 7}},
 }
@@ -31,44 +31,6 @@ def made(folder: Path, number: int, *checkpoints: str) -> Path:
         (run / "checkpoints" / name).write_bytes(b"")
     point_latest(run)
     return run
-
-
-def test_numbers_go_on_from_the_highest(tmp_path: Path) -> None:
-    assert [allocate(tmp_path, "x").name for _ in range(3)] == ["1", "2", "3"]
-    (tmp_path / "x" / "2").rmdir()
-    (tmp_path / "x" / "17").mkdir()
-    (tmp_path / "x" / "notes").mkdir()
-    assert allocate(tmp_path, "x") == tmp_path / "x" / "18"
-    assert allocate(tmp_path, "y") == tmp_path / "y" / "1"
-
-
-def test_no_two_allocations_get_the_same_directory(tmp_path: Path) -> None:
-    got: list[Path] = []
-    start = threading.Barrier(8)
-
-    def take() -> None:
-        start.wait()
-        got.extend(allocate(tmp_path, "x") for _ in range(10))
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(got) == len(set(got)) == 80
-
-
-def test_nowhere_to_put_a_run(tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("")
-    with pytest.raises(UserError, match=r"no run can be made under .*runs/x: Not a directory"):
-        allocate(tmp_path / "runs", "x")
-
-
-def test_latest_moves_and_never_dangles(tmp_path: Path) -> None:
-    for number in (1, 2):
-        made(tmp_path, number)
-        assert os.readlink(tmp_path / "runs/x/latest") == str(number)
-    assert sorted(entry.name for entry in (tmp_path / "runs/x").iterdir()) == ["1", "2", "latest"]
 
 
 def test_what_a_path_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,22 +55,6 @@ def test_no_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Run.open("runs/y")
     with pytest.raises(UserError, match=r"runs is not a run: it has no config\.yaml"):
         Run.open("runs")
-
-
-def test_checkpoints_by_name_and_by_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    older, newer = (made(tmp_path, number, "best.ckpt", "last.ckpt") for number in (1, 2))
-    for age, run in ((100, older), (50, newer)):
-        for file in (run / "checkpoints").iterdir():
-            stamp = file.stat().st_mtime - age
-            os.utime(file, (stamp, stamp))
-    assert find_checkpoint("last", "runs", None) == Path("runs/x/2/checkpoints/last.ckpt")
-    assert find_checkpoint("best", "runs", "x") == Path("runs/x/2/checkpoints/best.ckpt")
-    assert find_checkpoint("runs/x/1", "runs", None) == (older / "checkpoints/last.ckpt").resolve()
-    assert find_checkpoint("runs/x", "runs", None, "best") == (newer / "checkpoints/best.ckpt").resolve()
-    assert find_checkpoint("runs/x/1/checkpoints/best.ckpt", "", None) == Path("runs/x/1/checkpoints/best.ckpt")
-    with pytest.raises(UserError, match="there is no last checkpoint under runs/y; name a file or a run"):
-        find_checkpoint("last", "runs", "y")
 
 
 def test_model_and_data_come_from_the_configuration(tmp_path: Path) -> None:

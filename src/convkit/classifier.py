@@ -2,24 +2,24 @@
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import LRSchedulerConfig, OptimizerLRScheduler
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from convkit.convnet import ConvNet, Outputs, as_outputs
 from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
-from convkit.errors import UserError, did_you_mean
+from convkit.errors import UserError
 from convkit.metrics import EvaluationMetrics, RunningMeans
 from convkit.parts import HEAD
 from convkit.schedules.base import Schedule
-from convkit.weights import differences, load_weights
+from convkit.schedules.watch import Watch
+from convkit.start import Start, start_from
+from convkit.weights import differences
 
 Batch = tuple[Tensor, Tensor]
 
@@ -32,11 +32,12 @@ class Classifier(LightningModule):
     Args:
         architecture: a factory, (num_classes, image_shape) to network; its other arguments come from the config.
         schedule: how the network is optimised; evaluation needs none.
-        init_from: file of weights to start from: a state_dict, published or of a checkpoint.
+        init_from: weights to start from: a run, a checkpoint, a file (state_dict, safetensors), or timm:NAME.
         num_classes: K; taken from the data.
         image_shape: C, H, W; taken from the data.
         channels_last: keep images and weights in that memory format, which some devices compute faster.
         compile: let torch.compile translate the network when a fit starts: minutes at most, then faster steps.
+        fresh: stages or patterns that keep their own initial weights, whatever ``init_from`` has for them.
     """
 
     def __init__(
@@ -48,12 +49,17 @@ class Classifier(LightningModule):
         image_shape: tuple[int, int, int] = (3, 32, 32),
         channels_last: bool = False,
         compile: bool = False,  # noqa: A002 - the option's name
+        fresh: list[str] | str | None = None,
     ) -> None:
         super().__init__()
         self.net = architecture(num_classes, image_shape)
         self._schedule = schedule
-        if init_from is not None:
-            load_weights(self.net, init_from)
+        names = [fresh] if isinstance(fresh, str) else fresh or []
+        if names and init_from is None:
+            raise UserError(
+                "model.fresh is what model.init_from does not load, and there is none; give --model.init_from"
+            )
+        self.start: Start | None = start_from(self.net, init_from, names) if init_from is not None else None
         self.channels_last, self.compiles = channels_last, compile
         if channels_last:
             self.net.to(memory_format=torch.channels_last)
@@ -63,6 +69,7 @@ class Classifier(LightningModule):
         self._epoch = RunningMeans()
         self._logged_at = 0
         self._on_features = False
+        self._used: dict[str, float] = {}  # the rates of the step at hand
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook runs, forty times a step; torch's way, which looks for parameters and
@@ -105,23 +112,41 @@ class Classifier(LightningModule):
     # -- training ------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        self._on_features = isinstance(self.trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
+        self._on_features = isinstance(self._data, FeatureData)
         if self._on_features:
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
+            if self._schedule and (self._schedule.mixup or self._schedule.cutmix):
+                raise UserError("mixup and CutMix change the images, whose features are computed once; drop them")
+        if self.start is not None and stage == "fit":
+            self.start.settle(self.net, getattr(self._data, "class_names", None))
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
 
     def teardown(self, stage: str) -> None:
         self._on_features = False
 
+    @property
+    def _data(self) -> Any:
+        """The trainer's data set, where there are both."""
+        return getattr(self._trainer, "datamodule", None)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.schedule.optimizers(self.net, self.trainer)
 
+    def configure_callbacks(self) -> list[Callback]:
+        return [Watch(self.logged_metrics), *self._schedule.callbacks()] if self._schedule else []
+
+    def on_train_start(self) -> None:
+        if self._since_log.count and self._logs_now():  # a signal ended the fit before this row was written
+            self._log_step()
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout and its like draw from (seed, step, rank) alone: a resumed fit needs no random state from its file.
+        # Dropout and its like draw from (seed, step, rank) alone, and from which part of the step it is where several
+        # batches make one: a resumed fit needs no random state from its file.
         if seed := os.environ.get("PL_GLOBAL_SEED"):
-            self._seed((int(seed) * 1_000_003 + self.global_step) * 65_537 + self.global_rank)
+            part = batch_idx % self._trainer.accumulate_grad_batches if self._trainer else 0
+            self._seed((int(seed) * 1_000_003 + self.global_step) * 65_537 + part * 4_099 + self.global_rank)
 
     def _seed(self, seed: int) -> None:
         # Not torch.manual_seed: for every kind of device that there is no use of it keeps the call, with the whole
@@ -131,7 +156,8 @@ class Classifier(LightningModule):
             getattr(torch, self.device.type).manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images, targets = batch
+        self._used = self.rates()
+        images, targets = self.schedule.mixed(*batch, self.metrics.num_classes)
         losses = self.schedule.losses(self._outputs(images), targets)
         if self.trainer.world_size > 1:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -167,7 +193,7 @@ class Classifier(LightningModule):
         if not self.trainer.is_global_zero:
             return
         values = {name: value.item() for name, value in means.items()}
-        values |= {"epoch": self.current_epoch, **self.rates()}
+        values |= {"epoch": self.current_epoch, **self._used}
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)
 
@@ -177,11 +203,26 @@ class Classifier(LightningModule):
         return {f"train/{name}": value for name, value in zip(means, values, strict=True)}
 
     def rates(self) -> dict[str, float]:
-        """The learning rate of each parameter group, as ``lr/<group>``."""
+        """The learning rate of each parameter group for the step to come, as ``lr/<group>``.
+
+        The loggers get, with the loss of a step, the rates that this step was taken with.
+        """
         groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
         return {f"lr/{group.get('name', index)}": group["lr"] for index, group in enumerate(groups)}
 
+    @property
+    def logged_metrics(self) -> list[str]:
+        """The names of the metrics that a fit logs, which a schedule or a callback can watch."""
+        of_heads = [f"train/aux/{head}" for head in self.net.aux_heads]
+        return ["train/loss", *of_heads, "val/loss", "val/top1_error", "val/top5_error"]
+
     # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def on_validation_start(self) -> None:
+        if self.start is not None:
+            self.start.refuse_untrained(self.net, getattr(self._data, "class_names", None))
+
+    on_test_start = on_predict_start = on_validation_start
 
     def on_validation_epoch_start(self) -> None:
         self.metrics.reset()
@@ -205,64 +246,35 @@ class Classifier(LightningModule):
         return probabilities
 
     def on_validation_epoch_end(self) -> None:
-        values = self._log_evaluation("val")
-        # Before the checkpoint of this validation is written, so that it holds the policy's new state.
-        if self.trainer.state.fn == "fit":
-            self._step_plateaus(values)
+        self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
 
-    def _log_evaluation(self, split: str) -> dict[str, Tensor]:
+    def _log_evaluation(self, split: str) -> None:
         values, self.confusion = self.metrics.compute()
         values = {f"{split}/{name}": value for name, value in values.items()}
         # The same on every rank already: the metrics were added up over them. "step" is where loggers put them;
         # Lightning's own count lags by one at the end of an epoch.
         place = {"step": float(self.global_step), "epoch": float(self.current_epoch)}
         self.log_dict({**values, **place}, sync_dist=False)
-        return values
-
-    def on_train_start(self) -> None:
-        # Lightning would step a plateau policy at the end of every epoch, and fail where validation was skipped
-        # (lightning#10496, #20829). Ours are stepped by validation itself.
-        for config in self._plateaus():
-            config.frequency = sys.maxsize
-            if not self.trainer.enable_validation:
-                raise UserError(f"the schedule watches {config.monitor!r}, and there is no validation")
-        if self._since_log.count and self._logs_now():  # a signal ended the fit before this row was written
-            self._log_step()
-
-    def _plateaus(self) -> list[LRSchedulerConfig]:
-        return [each for each in self.trainer.lr_scheduler_configs if isinstance(each.scheduler, ReduceLROnPlateau)]
-
-    def _step_plateaus(self, values: dict[str, Tensor]) -> None:
-        known = {**self.trainer.callback_metrics, **values}
-        for config in self._plateaus():
-            watched = str(config.monitor)
-            if self.trainer.sanity_checking and watched.startswith("train/"):
-                continue
-            if watched not in known:
-                near = did_you_mean(watched, known.keys() - {"step", "epoch"})
-                raise UserError(f"the schedule watches {watched!r}, which nothing logs{near}")
-            if self.trainer.sanity_checking:
-                continue
-            scheduler: Any = config.scheduler
-            scheduler.step(known[watched].item())
-            if said := getattr(scheduler, "said", ""):
-                self.print(f"epoch {self.current_epoch + 1}: {said}")
-            if getattr(scheduler, "finished", False):
-                self.trainer.should_stop = True
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["running_means"] = {"since_log": self._since_log.state_dict(), "epoch": self._epoch.state_dict()}
+        means = {"since_log": self._since_log.state_dict(), "epoch": self._epoch.state_dict()}
+        checkpoint |= {"running_means": means, "rates": self._used}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.start = None  # its weights are replaced
         if means := checkpoint.get("running_means"):
             self._since_log.load_state_dict(means["since_log"], self.device)
             self._epoch.load_state_dict(means["epoch"], self.device)
             self._logged_at = checkpoint["global_step"]
+            self._used = checkpoint["rates"]
+        if self._schedule and not self._schedule.ema and self._trainer and self._trainer.state.fn == "fit":
+            # Trained with an average of the weights, it goes on without from the weights themselves.
+            checkpoint["state_dict"] = checkpoint.get("current_model_state", checkpoint["state_dict"])
         state = {key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items()}
         if why := differences(self.net, state):
             raise UserError(

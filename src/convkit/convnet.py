@@ -20,7 +20,8 @@ class ConvNet(nn.Module):
 
     ``stages`` maps the paper's name of a layer (``conv1`` … ``conv5``, ``fc6``, ``head``) to its module path, in
     forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
-    ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None.
+    ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None; the
+    class's own are those that its networks may have, so that weights may hold one that a network lacks.
     ``published_for`` is the number of classes and the C×H×W image of the paper's main experiment.
     """
 

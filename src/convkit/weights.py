@@ -1,12 +1,14 @@
-"""Weights from a file into a network: whose keys, which layers, and what does not fit."""
+"""Weights in a file: what it holds, which of a network's tensors they are, and what does not fit."""
 
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from convkit.convnet import ConvNet
@@ -14,6 +16,7 @@ from convkit.errors import UserError
 
 # What training scripts leave in front of every key: DDP, Lightning modules, torch.compile.
 WRAPPERS = ("module.", "net.", "model.", "_orig_mod.")
+COUNTER = "num_batches_tracked"  # of batch norm; old files have none, and only a momentum of null needs it
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -45,12 +48,32 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return contents
 
 
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """The contents of a file of weights: safetensors by its suffix, else as ``read_checkpoint``.
+
+    Raises:
+        UserError: there is no such file, or it is not what its suffix says.
+    """
+    if Path(path).suffix != ".safetensors":
+        return read_checkpoint(path)
+    try:
+        return dict(load_file(path))
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a readable safetensors file: it is none, or damaged ({error})") from error
+
+
 def state_dict_of(contents: Mapping[str, Any], net: ConvNet) -> dict[str, Tensor]:
     """The network's own tensors in a checkpoint, under the names that ``net`` gives them.
 
-    Takes a plain ``state_dict``, a training script's ``{"state_dict": …}`` and a Lightning checkpoint.
+    Takes a plain ``state_dict``, a training script's ``{"state_dict": …}`` or ``{"model": …}`` and a Lightning
+    checkpoint.
     """
-    tensors = contents.get("state_dict", contents)
+    inner = contents.get("model")
+    tensors = contents.get("state_dict", inner if isinstance(inner, Mapping) else contents)
     if not isinstance(tensors, Mapping):
         return {}
     own = net.state_dict().keys()
@@ -66,11 +89,11 @@ def state_dict_of(contents: Mapping[str, Any], net: ConvNet) -> dict[str, Tensor
     return found
 
 
-def differences(net: ConvNet, state: Mapping[str, Tensor]) -> str:
-    """Why ``state`` does not fit ``net``, in one line; empty where it does."""
-    own = net.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    surplus = [key for key in state if key not in own]
+def differences(net: ConvNet, state: Mapping[str, Tensor], without: Collection[str] = ()) -> str:
+    """Why ``state`` does not fit ``net``, in one line; empty where it does. The keys ``without`` do not matter."""
+    own = {key: value for key, value in net.state_dict().items() if key not in without}
+    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    surplus = [key for key in state if key not in own and key not in without]
     reshaped = [
         f"{key} is {_shape(state[key])}, wanted {_shape(own[key])}"
         for key in own
@@ -82,18 +105,6 @@ def differences(net: ConvNet, state: Mapping[str, Tensor]) -> str:
         if keys
     ]
     return "; ".join(parts)
-
-
-def load_weights(net: ConvNet, path: str | Path) -> None:
-    """Start ``net`` from a file of published weights, every tensor of it.
-
-    Raises:
-        UserError: the file cannot be read, or its keys or shapes differ from the network's (naming them).
-    """
-    state = state_dict_of(read_checkpoint(path), net)
-    if why := differences(net, state):
-        raise UserError(f"the weights in {path} do not fit {type(net).__name__}: {why}")
-    net.load_state_dict(state, strict=False)  # differences() was stricter, but for num_batches_tracked
 
 
 def _shape(tensor: Tensor) -> str:

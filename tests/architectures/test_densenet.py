@@ -7,7 +7,7 @@ from torch import nn
 from torchvision_twin import assert_twins, on_meta, parameters
 
 from convkit.architectures.densenet import DenseNet
-from convkit.weights import load_weights
+from convkit.start import start_from
 
 PUBLISHED = {121: 7_978_856, 161: 28_681_000, 169: 14_149_480, 201: 20_013_928}  # torchvision's documentation
 
@@ -39,7 +39,7 @@ def test_older_published_keys_load(tmp_path) -> None:
     assert "features.denseblock1.denselayer1.norm.1.running_mean" in old
     torch.save(old, tmp_path / "old.pth")
     net = DenseNet(3, (3, 64, 64))
-    load_weights(net, tmp_path / "old.pth")
+    start_from(net, tmp_path / "old.pth")
     for key, value in net.state_dict().items():
         assert torch.equal(value, theirs[key]), key
 

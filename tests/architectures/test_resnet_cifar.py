@@ -13,7 +13,7 @@ from torchvision_twin import on_meta
 from convkit.architectures.residual_unit import ORDERS
 from convkit.architectures.resnet_cifar import ResNetCifar
 from convkit.convnet import ConvNet
-from convkit.weights import load_weights
+from convkit.start import start_from
 
 Shared = Callable[[str], Path]
 WEIGHTS, IMAGES = "weights/resnet20-12fca82f.th", "data/cifar10.npz"
@@ -104,7 +104,7 @@ def _batches(path: Path, count: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _published(shared: Shared) -> ResNetCifar:
     net = ResNetCifar(10, (3, 32, 32), depth=20)
-    load_weights(net, shared(WEIGHTS))
+    start_from(net, shared(WEIGHTS))
     return net.eval()
 
 
@@ -140,7 +140,7 @@ def test_published_projections_have_another_name(tmp_path: Path) -> None:
     assert "module.layer2.0.shortcut.0.weight" in state
     torch.save({"state_dict": state, "best_prec1": 10.0}, tmp_path / "published.th")
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    load_weights(net, tmp_path / "published.th")
+    start_from(net, tmp_path / "published.th")
     for key, value in net.state_dict().items():
         assert torch.equal(value, before[key] + 1), key
 

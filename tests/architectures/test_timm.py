@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from convkit.architectures.timm import Timm
-from convkit.weights import load_weights
+from convkit.start import start_from
 
 
 def photographs(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +34,7 @@ def photographs(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_published_weights_recognise_photographs(shared: Callable[[str], Path]) -> None:
     net = Timm(1000, (3, 224, 224), "mobilenetv2_100", options={"pad_type": "same"}).eval()
-    load_weights(net, shared("weights/mobilenet_v2_tf_quant_timm_keys.pth"))
+    start_from(net, shared("weights/mobilenet_v2_tf_quant_timm_keys.pth"))
     images, targets = photographs(shared("data/imagenet_samples_100.zip"))
     with torch.inference_mode():
         logits = torch.cat([net(part) for part in images.split(20)])

@@ -95,3 +95,16 @@ def pictures(tmp_path: Path) -> Path:
     path = tmp_path / "pictures.npz"
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, class_names=["r", "g", "b"])
     return path
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Options for small digits whose classes are called zero to nine; other processes find them, too."""
+    (tmp_path / "named_digits.py").write_text(
+        "from convkit.datasets.digits import Digits\n"
+        "class Named(Digits):\n"
+        "    class_names = 'zero one two three four five six seven eight nine'.split()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "--data", "named_digits.Named", "--data.size", "16"

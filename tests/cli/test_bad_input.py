@@ -123,8 +123,23 @@ VALUES = [
         "fit --config ok.yaml --trainer.max_epochs 0",
         "nothing is left to train: trainer.max_epochs is 0; give --trainer",
     ),
-    ("fit --config ok.yaml --model.init_from no.pth", "there is no checkpoint no.pth"),
+    ("fit --config ok.yaml --model.init_from no.pth", "there is no checkpoint or run no.pth"),
     ("fit --config ok.yaml --model.init_from text.pth", "text.pth is not a checkpoint of tensors and plain values"),
+    ("fit --config ok.yaml --model.init_from .", ". is not a run: it has no config.yaml"),
+    (
+        "fit --config ok.yaml --model.init_from damaged.safetensors",
+        "damaged.safetensors is not a readable safetensors file",
+    ),
+    ("fit --config ok.yaml --model.init_from evil.pth", "evil.pth is not a checkpoint of tensors and plain values"),
+    ("fit --config ok.yaml --model.init_from weights.pth", "do not fit LeNet: 7 missing: conv1.bias, conv3.weight, "),
+    (
+        "fit --config ok.yaml --model.init_from timm:resnett50",
+        "timm has no weights 'resnett50'; did you mean timm:resnet50?",
+    ),
+    (
+        "fit --config ok.yaml --model.fresh head",
+        "model.fresh is what model.init_from does not load, and there is none; give ",
+    ),
     ("fit --config ok.yaml --runs ok.yaml", "no run can be made under ok.yaml/ok: Not a directory"),
 ]
 CHECKPOINTS = [
@@ -142,7 +157,11 @@ CHECKPOINTS = [
     ("test --ckpt_path {run} --data.size 20", "another network than LeNet: 1 of another shape: fc5.weight is 120×16, "),
     ("fit --ckpt_path {run} --trainer.max_epochs 2", "nothing is left to train: {run}/checkpoints/last.ckpt is at epoch 2"),
     ("fit --config ok.yaml --model.architecture resnet_cifar --model.init_from {run}/checkpoints/best.ckpt",
-     "the weights in {run}/checkpoints/best.ckpt do not fit ResNetCifar: 96 missing: bn1.weight, "),
+     "the weights in {run}/checkpoints/best.ckpt do not fit ResNetCifar: 94 missing: bn1.weight, "),
+    ("fit --config ok.yaml --model.init_from {run} --model.fresh [fc9]", "model.fresh: 'fc9' is no stage, module or parameter of LeNet"),
+    ("fit --config ok.yaml --model.init_from {run} --data.size 20",
+     "fc5.weight is 120×16, wanted 120×64; --model.fresh '[fc5]' starts the rest anew"),
+    ("test --config ok.yaml --model.init_from {run} --model.fresh head", "{run} leaves untrained: head (fc7.weight, fc7.bias); "),
     ("predict --ckpt_path {run} --trainer.devices 2 --trainer.accelerator cpu",
      "predict writes one file in the images' order; run it with --trainer.devices 1"),
 ]  # fmt: skip
@@ -160,6 +179,8 @@ def _files() -> None:
         Path(name).write_text(text)
     Path("binary.yaml").write_bytes(bytes(range(256)))
     torch.save({"conv1.weight": torch.zeros(6, 1, 5, 5)}, "weights.pth")
+    torch.save({"state_dict": Path.touch}, "evil.pth")
+    Path("damaged.safetensors").write_bytes(bytes(range(256)))
 
 
 @pytest.mark.parametrize(("line", "message"), CASES)

@@ -43,18 +43,23 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(process, convkit, signum: in
     assert Run.open("runs/quickstart").metrics[-1]["step"] == 11 * epoch
 
 
-def test_two_ranks_are_one_fit(process, convkit) -> None:
+def test_two_ranks_are_one_fit(process, convkit, trained: Path, named: tuple[str, ...]) -> None:
     # 1,295 training, 143 validation and 359 test images: none divides by two, and a batch of 127 does not either.
-    options = [*FIT[1:], "--data.batch_size=127", "--trainer.max_epochs=2", "--test_at_end=true"]
+    options = [*FIT[1:], *named, "--data.batch_size=127", "--trainer.max_epochs=2", "--test_at_end=true"]
+    # From a network for other classes, so that each rank begins with a classifier of its own.
+    options += ["--model.init_from", str(trained), "--model.fresh", "fc6"]
     assert convkit("fit", *options, "--name", "one").status == 0
     running = process("fit", *options, *TWO, "--name", "two", "--wandb", "offline")
     out, err = running.communicate(timeout=300)
     assert (running.returncode, err) == (0, "")
     assert "11 steps an epoch, cpu × 2" in out
-    assert out.count("result: ") == out.count("epoch 1/2") == 1
+    assert out.count("result: ") == out.count("epoch 1/2") == out.count("started from ") == 1
     assert sorted(path.name for path in Path("runs/two").iterdir()) == ["1", "latest"]
     assert len(list(Path("runs/two/1/wandb").glob("offline-run-*"))) == 1
     one, two = Run.open("runs/one"), Run.open("runs/two")
+    started = [json.loads((run.directory / "init_from.json").read_text()) for run in (one, two)]
+    assert started[0] == started[1]
+    assert started[0]["fresh"] == ["fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias"]
     assert len(one.metrics) == len(two.metrics)
     for left, right in zip(one.metrics, two.metrics, strict=True):
         assert left == pytest.approx(right, abs=1e-4)
@@ -90,7 +95,7 @@ def test_two_ranks_share_the_features(process, convkit) -> None:
     [
         (
             "--model.schedule.monitor=val/acc",
-            "the schedule watches 'val/acc', which nothing logs; choose from val/loss",
+            "the schedule watches 'val/acc', which nothing logs; choose from train/loss, val/loss",
         ),
         ("--data.root=nowhere", "MNIST is not under 'nowhere'"),
     ],

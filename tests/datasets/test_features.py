@@ -219,4 +219,6 @@ def test_from_the_command_line(file: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert "(config.yaml, metrics.csv, checkpoints)" in out
     assert main(["fit", *words, "--data.augment.flip=true"]) == 2
     assert "convkit: error: features are computed once" in capfd.readouterr().err
+    assert main(["fit", *words, "--model.schedule.mixup=0.2"]) == 2
+    assert "convkit: error: mixup and CutMix change the images" in capfd.readouterr().err
     assert main(["test", "--ckpt_path", "runs/made"]) == 0

@@ -1,6 +1,8 @@
 """GoogLeNet (Szegedy et al. 2015, "Going deeper with convolutions", Table 1), and BN-Inception, its second version
 (Ioffe & Szegedy 2015, "Batch normalization", Fig. 5)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -82,6 +84,7 @@ class GoogLeNet(ConvNet):
         transform_input: rescale images normalised by ImageNet's statistics, for torchvision's published weights.
     """
 
+    aux_heads: Mapping[str, str] = MappingProxyType({head: head for head in HEADS.values()})
     aux1: "AuxHead | None"
     aux2: "AuxHead | None"
 
@@ -117,7 +120,7 @@ class GoogLeNet(ConvNet):
                 number = int(name[9])
                 self.add_module(f"maxpool{number}", nn.MaxPool2d(3 if number == 3 else 2, 2, ceil_mode=True))
         self.aux1, self.aux2 = getattr(self, "aux1", None), getattr(self, "aux2", None)
-        self.aux_heads = {head: head for head in HEADS.values()} if with_aux else {}
+        self.aux_heads = dict(type(self).aux_heads) if with_aux else {}
         self.trunk = tuple(name for name, _ in self.named_children() if name not in ("transform", "aux1", "aux2"))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)

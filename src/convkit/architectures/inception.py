@@ -1,5 +1,7 @@
 """Inception v3 (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", §6, Table 1)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -132,6 +134,7 @@ class InceptionV3(ConvNet):
     """
 
     published_for = (1000, (3, 299, 299))
+    aux_heads: Mapping[str, str] = MappingProxyType({"aux": "AuxLogits"})
 
     AuxLogits: "AuxHead | None"
 
@@ -166,7 +169,7 @@ class InceptionV3(ConvNet):
             maps = module.maps
             if aux and name == "Mixed_6e":
                 self.AuxLogits = AuxHead(maps, num_classes, width)
-        self.aux_heads = {"aux": "AuxLogits"} if aux else {}
+        self.aux_heads = dict(type(self).aux_heads) if aux else {}
         self.trunk = tuple(name for name, _ in self.named_children() if name not in ("transform", "AuxLogits"))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)

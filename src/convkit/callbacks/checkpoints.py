@@ -1,12 +1,15 @@
 """The two checkpoints of a run: the best, and the last."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from convkit.callbacks.whole_files import WholeFiles
 from convkit.weights import read_checkpoint
 
 
@@ -15,6 +18,11 @@ class LastCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # unless the user has chosen another
+            trainer.strategy.checkpoint_io = WholeFiles()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing: a resumed fit writes its own, in a new run."""
@@ -61,7 +69,9 @@ class BestCheckpoint(ModelCheckpoint):
         new = Path(self.dirpath) / "best.ckpt"
         if self._is_global_zero:
             new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, new)
+            copied = new.with_name(".best.ckpt.new")
+            shutil.copyfile(old, copied)
+            os.replace(copied, new)
         self.best_model_path = self.kth_best_model_path = str(new)
         self.best_model_score = self.kth_value = state_dict["best_model_score"]
         self.best_k_models = {str(new): state_dict["best_model_score"]}

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 AGREE_EVERY = 8  # steps between two questions to the other ranks: each waits for the device
 
@@ -27,7 +28,7 @@ class StoppedAtOnce(BaseException):
         self.signum = signum
 
 
-class Interruption(Callback):
+class Interruption(Checkpoint):  # of these Lightning keeps the order, behind what a model's own callbacks do
     """Notes a signal, and acts on it when the step at hand is done. A second one stops at once, saving nothing.
 
     All ranks stop at the same step, whichever of them was told: a checkpoint needs every one of them. A step is done

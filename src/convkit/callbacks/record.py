@@ -1,5 +1,7 @@
-"""What a run keeps of itself: its configuration in every checkpoint, its metrics on disk after every epoch."""
+"""What a run keeps of itself: its configuration in every checkpoint, what it started from, its metrics on disk after
+every epoch."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 
+from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
-from convkit.run import Run, point_latest
+from convkit.run import Run
+from convkit.run_directory import STARTED_FROM, point_latest
 
 
 class Record(Callback):
@@ -22,6 +26,11 @@ class Record(Callback):
         self.started = False
         self.seconds = 0.0
         self._clock = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if isinstance(pl_module, Classifier) and pl_module.start and self.run:
+            print(pl_module.start.told(pl_module.net))
+            (self.run / STARTED_FROM).write_text(json.dumps(pl_module.start.record(), indent=1) + "\n")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = time.monotonic()

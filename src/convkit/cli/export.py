@@ -51,7 +51,8 @@ def main(command: str, arguments: list[str]) -> int:
         raise UserError(f"export: there is no format {options.format!r}{did_you_mean(options.format, FORMATS)}")
     # From here on it computes: this import takes seconds.
     from convkit.deployment import export
-    from convkit.run import CHECKPOINTS, Run, find_checkpoint
+    from convkit.run import Run
+    from convkit.run_directory import CHECKPOINTS, find_checkpoint
 
     run = Run.open(options.run)
     if options.checkpoint:

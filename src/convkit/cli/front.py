@@ -19,6 +19,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "fit": Command("convkit.cli.training", "train a network from a config"),
+    "check": Command("convkit.cli.check", "what a fit would do, and whether it could work, in seconds"),
     "validate": Command("convkit.cli.training", "error on the validation images"),
     "test": Command("convkit.cli.training", "error on the test images"),
     "predict": Command("convkit.cli.training", "write the class of every test image to a file"),

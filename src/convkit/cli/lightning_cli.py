@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
 from convkit.callbacks.feature_evolution import FeatureEvolution  # noqa: F401 - found by its bare name
+from convkit.callbacks.freezing import Freezing  # imported, it can be named by its class alone
 from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
@@ -32,7 +33,8 @@ from convkit.cli.summary import tell_evaluation, tell_fit
 from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
-from convkit.run import CHECKPOINTS, CONFIG, allocate, link_data_to_model
+from convkit.run import link_data_to_model
+from convkit.run_directory import CHECKPOINTS, CONFIG, allocate
 from convkit.tracking import wandb_run
 
 MONITOR = "val/top1_error"
@@ -119,7 +121,8 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.request.command]
         self.plain = self._plain()
         if self.checkpoint:
-            config.model.init_from = None  # the checkpoint's weights come after, and this file may be gone
+            # The checkpoint's weights come after, and this file may be gone.
+            config.model.init_from = config.model.fresh = None
         try:
             super().instantiate_classes()
         except (MisconfigurationException, ValueError, TypeError, OSError) as error:
@@ -137,6 +140,12 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **options: Any) -> Trainer:
         settings = self._get(self.config_init, "trainer")
+        given = settings.callbacks
+        callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
+        if sum(isinstance(one, Freezing) for one in callbacks) > 1:
+            raise UserError(
+                "there are two Freezing callbacks; --trainer.callbacks+=Freezing adds one, without + replaces"
+            )
         if settings.fast_dev_run:
             return self._remembered(super().instantiate_trainer(**options))
         # Only the first rank has a directory; Lightning tells the others where checkpoints go.
@@ -148,8 +157,6 @@ class TrainingCLI(LightningCLI):
         folder = self.reserved.directory or Path(settings.default_root_dir or ".")
         options["default_root_dir"] = str(folder)
         options["logger"] = self._loggers(settings.logger, folder)
-        given = settings.callbacks
-        callbacks: list[Callback] = [given] if isinstance(given, Callback) else list(given or [])
         options["callbacks"] = [*callbacks, *self._callbacks(settings, callbacks, folder)]
         return self._remembered(super().instantiate_trainer(**options))
 

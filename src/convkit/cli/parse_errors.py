@@ -33,6 +33,8 @@ _VALUE = re.compile(
 )
 _UNION = re.compile(r"Does not validate against any of the Union subtypes Subtypes: .*? Errors: - (.*)")
 _NONE = re.compile(r" - Expected a <class 'NoneType'> .*")
+# What is left around an exception's own words where a list of classes, or one class, may be given.
+_ALTERNATIVES = re.compile(r"^Expected a <class 'list'> - | - Not a valid subclass of \w+ Subclass types expect .*")
 _PLAIN = {"NoneType": "null", "str": "a text", "Path": "a path"}
 
 
@@ -50,7 +52,7 @@ def one_line(message: str, command: str, options: Collection[str]) -> str:
             return line
     while union := _UNION.search(text):
         text = union[1]
-    text = _NONE.sub("", text)
+    text = _ALTERNATIVES.sub("", _NONE.sub("", text))
     return re.sub(r'^Parser key "([^"]+)": ', r"\1: ", text)
 
 

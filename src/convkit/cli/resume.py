@@ -5,7 +5,7 @@ from typing import Any
 
 from convkit.cli.request import Request
 from convkit.errors import UserError
-from convkit.run import find_checkpoint
+from convkit.run_directory import find_checkpoint
 from convkit.weights import read_checkpoint
 
 # A run's own affairs: not taken over from a checkpoint, no difference worth telling.

@@ -1,6 +1,8 @@
 """A request from start to exit status: how each way to end is told, and what is left of the run."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -16,14 +18,20 @@ from convkit.cli.resume import resume
 from convkit.errors import UserError
 
 
-def run(request: Request) -> int:
-    """Parse, build and run; the exit status."""
+def prepare(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
+    """The checkpoint to go on from, and the configuration in it; every plugin that is named can be loaded."""
     quiet()
     checkpoint, resumed = resume(request)
     names = Names()
     names.in_config(resumed or {})
     for plugin in [*names.chosen.values(), *request.plugins]:
         plugins.load(plugin)  # for its own error message, before the parser would wrap it
+    return checkpoint, resumed
+
+
+def run(request: Request) -> int:
+    """Parse, build and run; the exit status."""
+    checkpoint, resumed = prepare(request)
     reserved = Reserved()
     try:
         TrainingCLI(request, resumed, checkpoint, reserved)

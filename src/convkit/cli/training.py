@@ -21,7 +21,8 @@ Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Not
   --data NAME               {datasets}
   --model.architecture NAME {architectures}
   --model.schedule NAME     {schedules}
-  --model.init_from FILE    start from these weights
+  --model.init_from SOURCE  start from a run, a checkpoint, a file of weights, or timm:NAME
+  --model.fresh '[head, …]' but let these stages start anew
   --trainer.max_epochs N    when to stop;  --trainer.devices N  on how many devices
   --name NAME               of the run; the config's by default
   --ckpt_path PATH          go on from a checkpoint, a run, or `last`: with its configuration, where
