@@ -87,6 +87,13 @@ def test_run_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not scope["run"].model.training
 
 
+def test_patches_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    scope: dict[str, Any] = {}
+    exec(blocks(TOP / "docs" / "features.md", "python")[0], scope)
+    assert scope["found"].strongest.values.shape == (16, 9)
+
+
 def test_starting_from_python(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

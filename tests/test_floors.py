@@ -17,7 +17,7 @@ SOURCE = ROOT / "src"
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
     {"errors", "plugins", "arithmetic", "run_directory"},  # standard library only
-    {"convnet", "parts", "sizes", "taps", "metrics", "initial", "locally_connected"},  # torch
+    {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected"},  # torch
     {
         "weights",
         "timm_weights",
@@ -28,6 +28,8 @@ FLOORS: list[set[str]] = [
         "datasets",
         "schedules",
         "explainers",
+        "projections",
+        "evolution",
     },
     {
         "classifier",
@@ -47,6 +49,13 @@ BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
     ("run_directory", "errors"): "so is a run that is not there",
     ("parts", "convnet"): "the parts are a ConvNet's",
+    ("taps", "convnet"): "the stages are a ConvNet's",
+    ("taps", "parts"): "every stage but the head",
+    ("projections", "explainers"): "the deconvnet's way back to pixels",
+    ("projections", "inspection"): "where in the image a unit looks",
+    ("evolution", "inspection"): "where in the image a unit looks",
+    ("evolution", "projections"): "the window of the image that a winner saw",
+    ("analyses", "classifier"): "they are asked of a trained model",
     ("timm_weights", "weights"): "what timm publishes lies in files",
     ("sources", "weights"): "a source is a file of weights",
     ("sources", "timm_weights"): "or one that timm publishes",

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
+from convkit.callbacks.feature_evolution import FeatureEvolution  # noqa: F401 - found by its bare name
 from convkit.callbacks.freezing import Freezing  # imported, it can be named by its class alone
 from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions

@@ -1,8 +1,12 @@
 """The contract of a dataset: a LightningDataModule that knows what its images and classes are."""
 
+from collections.abc import Iterable
+
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
+
+from convkit.errors import UserError
 
 
 class ImageData(LightningDataModule):
@@ -34,6 +38,30 @@ class ImageData(LightningDataModule):
         """
         loader = getattr(self, f"{split}_dataloader")()
         return torch.cat([targets for _, targets in loader])
+
+    def pick(self, split: str, positions: Tensor) -> Tensor:
+        """N×C×H×W normalised: these images of a split, as evaluation sees them; after ``setup``.
+
+        Read off the evaluation loader, unless a data set can reach for them.
+        """
+        wanted = set(positions.tolist())
+        found: dict[int, Tensor] = {}
+        first = 0
+        for images, _ in self.evaluation(split):
+            found |= {first + i: images[i] for i in range(len(images)) if first + i in wanted}
+            first += len(images)
+        return torch.stack([found[position] for position in positions.tolist()])
+
+    def evaluation(self, split: str) -> Iterable[tuple[Tensor, Tensor]]:
+        """Batches of a split's images, each once, in order and without augmentation; after ``setup``.
+
+        Raises:
+            UserError: the data set has its training images only as training sees them.
+        """
+        if split == "train":
+            raise UserError(f"{type(self).__name__} cannot give its training images without augmentation")
+        batches: Iterable[tuple[Tensor, Tensor]] = getattr(self, f"{split}_dataloader")()
+        return batches
 
     def rank_share(self, batch_index: int) -> float:
         """What this rank's mean loss over a training batch counts in the mean over ranks; 1 where all hold as many.

@@ -27,6 +27,8 @@ class Split(NamedTuple):
 class Batches:
     """A loader over tensors: yields ``(images, targets)``, normalised float images on ``device`` (the tensors' own).
 
+    ``positions`` says which images of the split those of the latest batch are.
+
     Its state is the epoch and the place in it, so a fit resumed in mid-epoch goes on with the very next batch, and
     one resumed after an epoch that was cut short (``limit_train_batches``) begins the next at its beginning.
     """
@@ -51,6 +53,7 @@ class Batches:
         self._random = np.random.RandomState(0)
         self._resume_at = (0, 0)  # an epoch, and the batch to begin it with
         self._next = 0
+        self.positions = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -67,7 +70,8 @@ class Batches:
     def _batch(self, indices: Tensor, batch: int) -> Batch:
         order = self.sampler
         start, stop = order.bounds(batch)
-        images, targets = self._gather(indices[start + order.rank : stop : order.ranks])
+        self.positions = indices[start + order.rank : stop : order.ranks]
+        images, targets = self._gather(self.positions)
         self._random.seed([order.seed, order.epoch, batch])
         drawn = self.augment.draw(self._random, stop - start)
         draws = {name: draw[order.rank :: order.ranks] for name, draw in drawn.items()}

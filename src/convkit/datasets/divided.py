@@ -83,6 +83,9 @@ class DividedData(ImageData):
             raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
         return Order(count, self.batch_size, seed=self.seed, shuffle=shuffle, rank=rank, ranks=ranks)
 
+    def evaluation(self, split: str) -> Loader:
+        return self.loader(split)
+
     def train_dataloader(self) -> Loader:
         batches = self.loader("train", train=True)
         self._train_order = batches.sampler

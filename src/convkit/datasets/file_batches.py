@@ -32,7 +32,7 @@ class FileBatches:
     """Yields ``(images, targets)``: N×3×H×W float, normalised (N×10×3×H×W of ten crops), and N class indices.
 
     Workers send bytes; a float would be four of them. They stay alive over the epochs. The state is the epoch and the
-    place in it, as of ``in_memory.Batches``.
+    place in it, as of ``in_memory.Batches``; ``positions`` are those of the latest batch in the split.
 
     Args:
         images: what the workers do.
@@ -62,6 +62,7 @@ class FileBatches:
         self._scale = torch.tensor(finish.std, device=finish.device).mul(255).reciprocal()[:, None, None]
         self._resume_at = (0, 0)  # an epoch, and the batch to begin it with
         self._next = 0
+        self.positions = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -72,7 +73,8 @@ class FileBatches:
         epoch, start = self._resume_at
         self._resume_at = (0, 0)
         batches = range(start if epoch == order.epoch else 0, len(self))
-        rows = self.rows[order.indices()]
+        indices = order.indices()
+        rows = self.rows[indices]
         self._requests.pending = lambda: (
             Request(order.epoch, rows[first + order.rank : last : order.ranks])
             for first, last in map(order.bounds, batches)
@@ -84,6 +86,8 @@ class FileBatches:
             for batch, fetched in zip(batches, self._workers, strict=True):
                 self._next = batch + 1
                 account(fetched, self.images.files, self.skipped)
+                own = order.bounds(batch)[0] + order.rank + order.ranks * fetched.places
+                self.positions = torch.from_numpy(indices[own])
                 yield self._finished(fetched, batch)
         except UserError:
             self.close()

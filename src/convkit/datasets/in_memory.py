@@ -10,6 +10,7 @@ from torch import Tensor
 from convkit.datasets.augment import Augment
 from convkit.datasets.batches import Batches, Split, resident
 from convkit.datasets.divided import DividedData
+from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics, measure
 from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
@@ -86,6 +87,11 @@ class InMemoryData(DividedData):
         order = self.order(split, len(self.splits[split].images), shuffle=train)
         held = resident(self.splits[split], self.device)
         return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), self.device)
+
+    def pick(self, split: str, positions: Tensor) -> Tensor:
+        order = Order(len(positions), len(positions), seed=0, shuffle=False)
+        (batch,) = Batches(self.splits[split].take(positions), order, self.mean, self.std, Augment())
+        return batch[0]
 
 
 def _compact(split: Split, kept: Tensor) -> Split:

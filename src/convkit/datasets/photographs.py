@@ -20,6 +20,7 @@ from convkit.datasets.fetch import ImageFiles, ShrunkFiles, in_chunks, worker_lo
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
+from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics
 from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
@@ -179,6 +180,18 @@ class Photographs(DividedData):
         )
         self._loaders.append(batches)
         return batches
+
+    def pick(self, split: str, positions: Tensor) -> Tensor:
+        chosen, count = self.splits[split][positions.numpy()], min(self.batch_size, len(positions))
+        batches = FileBatches(
+            ImageFiles(self.files, self.view, self.seed, self._cache),
+            chosen,
+            Order(len(chosen), count, seed=0, shuffle=False),
+            Finish(self.mean, self.std, Augment(), torch.device("cpu")),
+            0 if len(positions) < 32 else self.workers,  # for few, to start processes takes longer
+            None,
+        )
+        return torch.cat([images for images, _ in batches])
 
     def teardown(self, stage: str | None = None) -> None:
         for batches in self._loaders:

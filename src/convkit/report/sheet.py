@@ -42,20 +42,20 @@ def sheet(sections: Sequence[Section], columns: int = 8) -> Image.Image:
     return page
 
 
-def tile(image: Tensor) -> Image.Image:
-    """C×H×W, 0 to 1, to TILE×TILE on paper: its own proportions, and hard pixels, as the network got them."""
+def tile(image: Tensor, side: int = TILE) -> Image.Image:
+    """C×H×W, 0 to 1, to a square on paper: its own proportions, and hard pixels, as the network got them."""
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     if pixels.shape[2] not in (1, 3):
         pixels = pixels[:, :, :1]
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     picture = Image.fromarray(pixels)
     longest = max(picture.size)
-    size = max(1, round(TILE * picture.width / longest)), max(1, round(TILE * picture.height / longest))
-    picture = picture.resize(size, Image.Resampling.LANCZOS if longest > TILE else Image.Resampling.NEAREST)
-    if picture.size == (TILE, TILE):
+    size = max(1, round(side * picture.width / longest)), max(1, round(side * picture.height / longest))
+    picture = picture.resize(size, Image.Resampling.LANCZOS if longest > side else Image.Resampling.NEAREST)
+    if picture.size == (side, side):
         return picture
-    square = Image.new("RGB", (TILE, TILE), PAPER)
-    square.paste(picture, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
+    square = Image.new("RGB", (side, side), PAPER)
+    square.paste(picture, ((side - size[0]) // 2, (side - size[1]) // 2))
     return square
 
 

@@ -1,0 +1,70 @@
+"""What became of a stage's features, epoch by epoch, in one file."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+class Moment(NamedTuple):
+    """One stage at the end of one epoch, of C maps, P of them with pictures.
+
+    ``values``, ``images``, ``rows``, ``columns``: C, the strongest activation of the epoch, its image (the position
+    among the training images) and its unit. ``patches``: P×c×h×w uint8, what the network saw around it, augmented.
+    ``projections``: P×c×h×w float16, by the network at the end of the epoch, 0 is nothing. ``seen``: P×h×w, which
+    pixels of the patch the unit sees. ``filters``: a sample of the stage's weights.
+    """
+
+    values: Array
+    images: Array
+    rows: Array
+    columns: Array
+    patches: Array
+    projections: Array
+    seen: Array
+    filters: Array
+
+
+class History:
+    """The moments of a stage by epoch, ascending; ``maps`` are those with pictures."""
+
+    def __init__(self, stage: str, maps: Sequence[int]) -> None:
+        self.stage, self.maps = stage, list(maps)
+        self.moments: dict[int, Moment] = {}
+
+    def add(self, epoch: int, moment: Moment) -> None:
+        """An epoch that was recorded before is replaced."""
+        self.moments = dict(sorted({**self.moments, epoch: moment}.items()))
+
+    def stacked(self, field: str) -> Array:
+        """E×…: a field at all epochs."""
+        return np.stack([getattr(moment, field) for moment in self.moments.values()])
+
+    def save(self, folder: Path) -> None:
+        """Write ``<stage>.npz``: each field of :class:`Moment`, epochs first; ``epochs`` and ``maps``."""
+        fields = {field: self.stacked(field) for field in Moment._fields}
+        fields |= {"epochs": np.array(list(self.moments)), "maps": np.array(self.maps, dtype=np.int64)}
+        np.savez(self.path(folder), **fields)  # type: ignore[arg-type]
+
+    def load(self, folder: Path, epochs: Sequence[int]) -> bool:
+        """Take these epochs from a file that was written for the same maps; whether there is one."""
+        try:
+            with np.load(self.path(folder), allow_pickle=False) as file:
+                fields = {field: file[field] for field in Moment._fields}
+                known, maps = file["epochs"].tolist(), file["maps"].tolist()
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            return False
+        if maps != self.maps:
+            return False
+        for index, epoch in enumerate(known):
+            if epoch in epochs:
+                self.add(epoch, Moment(**{field: values[index] for field, values in fields.items()}))
+        return True
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.stage}.npz"

@@ -1,0 +1,98 @@
+"""Pages of what excites feature maps: patches beside their projections, maps over epochs, filters."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from convkit.report.sheet import INK, MARGIN, PAPER, fitted, tile
+
+SIDE, GAP, LINE, TITLE = 48, 2, 18, 30  # pixels: of a tile, between tiles, of a line of text, of a title
+WIDTH = 1300
+
+
+class Block(NamedTuple):
+    """One map: k×C×h×w patches from 0 to 1 and projections of any scale; k×h×w: which pixels the units see."""
+
+    label: str
+    patches: Tensor
+    projections: Tensor
+    seen: Tensor
+
+
+def patches_page(blocks: Sequence[Block], title: str) -> Image.Image:
+    """For each map its projections and, beside them in the same order, the patches (Zeiler & Fergus 2014, figure 2)."""
+    across = max(1, round(max(len(block.patches) for block in blocks) ** 0.5))
+    down = -(-max(len(block.patches) for block in blocks) // across)
+    step = SIDE + GAP
+    width, height = 2 * across * step + GAP, LINE + down * step
+    columns = max(1, (WIDTH - MARGIN) // (width + MARGIN))
+    rows = -(-len(blocks) // columns)
+    used = max(360, MARGIN + min(columns, len(blocks)) * (width + MARGIN))
+    page, draw, font = _page(used, TITLE + MARGIN + rows * (height + MARGIN), title)
+    for index, block in enumerate(blocks):
+        down_by, across_by = divmod(index, columns)
+        left, top = MARGIN + across_by * (width + MARGIN), TITLE + MARGIN + down_by * (height + MARGIN)
+        draw.text((left, top), block.label, INK, font)
+        for place, (patch, way) in enumerate(zip(shown(block), projected(block), strict=True)):
+            y, x = top + LINE + place // across * step, left + place % across * step
+            page.paste(tile(way, SIDE), (x, y))
+            page.paste(tile(patch, SIDE), (x + across * step + GAP, y))
+    return page
+
+
+def strips_page(epochs: Sequence[int], rows: Sequence[Block], title: str) -> Image.Image:
+    """One row a map, one column an epoch: its patch and, to the right, the projection. ``rows`` have k = epochs."""
+    step, first = 2 * (SIDE + GAP) + MARGIN, 60
+    width, height = MARGIN + first + len(epochs) * step, TITLE + LINE + len(rows) * (SIDE + GAP) + MARGIN
+    page, draw, font = _page(max(width, 360), height, title)
+    for index, epoch in enumerate(epochs):
+        draw.text((MARGIN + first + index * step, TITLE), f"epoch {epoch}", INK, font)
+    for down, block in enumerate(rows):
+        top = TITLE + LINE + down * (SIDE + GAP)
+        draw.text((MARGIN, top + SIDE // 2 - 7), fitted(draw, block.label, font, first - GAP), INK, font)
+        for index, (patch, way) in enumerate(zip(shown(block), projected(block), strict=True)):
+            left = MARGIN + first + index * step
+            page.paste(tile(patch, SIDE), (left, top))
+            page.paste(tile(way, SIDE), (left + SIDE + GAP, top))
+    return page
+
+
+def filters_page(filters: Tensor, title: str) -> Image.Image:
+    """K×C×h×w filters of the first layer, each from its least to its largest weight (Krizhevsky et al. 2012, figure 3).
+
+    Of as many channels as colours the filter is a colour picture, else each channel a grey one.
+    """
+    if filters.shape[1] not in (1, 3):
+        filters = filters.flatten(0, 1)[:, None]
+    columns = min(16, len(filters))
+    rows, step = -(-len(filters) // columns), SIDE + GAP
+    page, _, _ = _page(max(360, 2 * MARGIN + columns * step), TITLE + MARGIN + rows * step, title)
+    least, most = (function(filters.flatten(1), 1)[:, None, None, None] for function in (torch.amin, torch.amax))
+    for index, one in enumerate((filters - least) / (most - least).clamp(min=1e-12)):
+        down, across = divmod(index, columns)
+        page.paste(tile(one, SIDE), (MARGIN + across * step, TITLE + down * step))
+    return page
+
+
+def shown(block: Block) -> Tensor:
+    """The patches, on white where the unit sees nothing."""
+    return torch.where(block.seen[:, None], block.patches, 1.0)
+
+
+def projected(block: Block) -> Tensor:
+    """The projections from 0 to 1, each by its own largest value: grey where nothing is, white outside of the field."""
+    largest = block.projections.abs().flatten(1).amax(1).clamp(min=1e-12)[:, None, None, None]
+    return torch.where(block.seen[:, None], block.projections / (2 * largest) + 0.5, 1.0)
+
+
+def _page(width: int, height: int, title: str) -> tuple[Image.Image, ImageDraw.ImageDraw, ImageFont.FreeTypeFont]:
+    page = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((MARGIN, 8), fitted(draw, title, ImageFont.load_default(15), width - 2 * MARGIN), INK,
+              ImageFont.load_default(15))  # fmt: skip
+    font = ImageFont.load_default(12)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return page, draw, font
