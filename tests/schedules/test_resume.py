@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
     "ignore:.*treespec, LeafSpec.*",
     "ignore:.*directory .* exists and is not empty.*",
+    "ignore:.*callbacks used to create the checkpoint need to be provided.*",
 )
 ALL = {
     "rates": {"head": 0.02},
