@@ -65,7 +65,7 @@ def test_command(
         pytest.skip("the plugin is not installed here: test_plugin_page trains it by its path")
     for name, place in (("cifar10.npz", "data/cifar10.npz"), ("resnet20-12fca82f.th", "weights/resnet20-12fca82f.th")):
         words = [str(shared(place)) if word == name else word for word in words]
-    if words[0] == "fit" and not {"--data.help", "--help-all"} & set(words):
+    if words[0] == "fit" and not any(word.endswith((".help", "--help-all")) for word in words):
         words.append("--print_config")  # reads and checks every option, and trains nothing
     try:
         status = main(words)
