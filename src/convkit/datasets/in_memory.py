@@ -2,61 +2,33 @@
 
 from abc import abstractmethod
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.base import ImageData
 from convkit.datasets.batches import Batches, Split, resident
-from convkit.datasets.order import Order
+from convkit.datasets.divided import DividedData
 from convkit.datasets.statistics import Statistics, measure
-from convkit.datasets.subset import check_subset, stratified, subset
+from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
 
 _MOVED = 1024  # images at once
 
 
-class InMemoryData(ImageData):
-    """Base of the in-memory data sets; a subclass sets the five attributes of :class:`ImageData` and ``load``.
+class InMemoryData(DividedData):
+    """Base of the in-memory data sets; a subclass sets the five attributes of ``ImageData`` and ``load``.
 
     After ``setup``, ``splits`` has the images and labels of ``"train"``, ``"val"`` and ``"test"``, and ``indices``
     their places among the images that ``load`` gave: the training images for the first two, the test images for the
     third.
-
-    Args:
-        batch_size: images of one optimiser step, over all ranks; so a result does not depend on their number.
-        val_fraction: share of the training images, by class, that is held out for validation. 0 validates on the
-            test images instead, as the CIFAR papers do: then nothing unseen is left to test on.
-        seed: of the validation split, the order of the images and the augmentation.
-        augment: what may happen to a training image.
-        fraction: share of each class's training images to train on; validation and test stay as they are.
-        per_class: or how many of each class to train on.
     """
 
-    def __init__(
-        self,
-        batch_size: int = 128,
-        val_fraction: float = 0.1,
-        seed: int = 0,
-        augment: Augment | None = None,
-        fraction: float = 1.0,
-        per_class: int | None = None,
-    ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"data.batch_size is a number of images and cannot be {batch_size}")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f"data.val_fraction is a share from 0 up to 1, not {val_fraction}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"data.seed is a whole number from 0 to 2**32 - 1, not {seed}")
-        check_subset(fraction, per_class)
-        self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed
-        self.fraction, self.per_class = fraction, per_class
-        self.augment = augment or Augment()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.splits: dict[str, Split] = {}
         self.indices: dict[str, Tensor] = {}
-        self._train_order: Order | None = None
 
     @abstractmethod
     def load(self) -> tuple[Split, Split]:
@@ -111,35 +83,9 @@ class InMemoryData(ImageData):
         return self.splits[split].targets
 
     def loader(self, split: str, *, train: bool = False) -> Batches:
-        """The batches of ``"train"``, ``"val"`` or ``"test"``: this rank's share, on the trainer's device."""
-        trainer = self.trainer
-        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        count = len(self.splits[split].images)
-        if count < ranks:
-            raise UserError(f"{count} {split} images cannot be divided among {ranks} ranks")
-        if self.batch_size < ranks:
-            raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
-        order = Order(count, self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks)
-        held = resident(self.splits[split], device)
-        return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), device)
-
-    def train_dataloader(self) -> Batches:
-        batches = self.loader("train", train=True)
-        self._train_order = batches.sampler
-        return batches
-
-    def val_dataloader(self) -> Batches:
-        return self.loader("val")
-
-    def test_dataloader(self) -> Batches:
-        return self.loader("test")
-
-    def predict_dataloader(self) -> Batches:
-        return self.loader("test")
-
-    def rank_share(self, batch_index: int) -> float:
-        return self._train_order.share(batch_index) if self._train_order else 1.0
+        order = self.order(split, len(self.splits[split].images), shuffle=train)
+        held = resident(self.splits[split], self.device)
+        return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), self.device)
 
 
 def _compact(split: Split, kept: Tensor) -> Split:

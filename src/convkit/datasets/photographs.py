@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,40 +13,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.base import ImageData
 from convkit.datasets.crops import CentreCrop, RandomResizedCrop, TenCrops, View
 from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
+from convkit.datasets.divided import DividedData
 from convkit.datasets.fetch import ImageFiles, ShrunkFiles, in_chunks, worker_loader
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
-from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics
-from convkit.datasets.subset import check_subset, stratified, subset
+from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
 
 Rows = NDArray[np.int64]
 
 
-class Photographs(ImageData):
-    """Base of the data sets in folders; a subclass sets the attributes of :class:`ImageData` and ``load``.
+class Photographs(DividedData):
+    """Base of the data sets in folders; a subclass sets the attributes of ``ImageData`` and ``load``.
 
     Training sees a random part of each image, evaluation the middle (``crops``). What is drawn for an image depends on
     seed, epoch and image alone.
 
     Args:
-        batch_size: images of one optimiser step, over all ranks; so a result does not depend on their number.
-        val_fraction: share of the training images, by class, that is held out for validation where the source has
-            none. 0 validates on the test images: then nothing unseen is left to test on.
-        seed: of the validation split, the order of the images and what is drawn for them.
         size: side of the square that the network gets, in pixels.
         resize: shorter side before the middle is taken, in evaluation; by default 8/7 of ``size``, 256 for 224.
         scale: least and greatest share of its area that is seen of a training image.
         ratio: least and greatest ratio of the part's width to its height.
         flip: mirror a training image with probability one half.
-        augment: what else may happen to a training image.
-        fraction: share of each class's training images to train on; validation and test stay as they are.
-        per_class: or how many of each class to train on.
         ten_crop: test and predict on centre, corners and their mirror images, the probabilities averaged (AlexNet).
         workers: processes that decode, on each rank; by default one a core, 8 at most. 0 decodes in the fit's own.
         on_error: ``stop`` ends the fit at a file that cannot be read, ``skip`` leaves it out and lists it in the run.
@@ -58,17 +50,11 @@ class Photographs(ImageData):
 
     def __init__(
         self,
-        batch_size: int = 128,
-        val_fraction: float = 0.1,
-        seed: int = 0,
         size: int = 224,
         resize: int | None = None,
         scale: list[float] | None = None,
         ratio: list[float] | None = None,
         flip: bool = True,
-        augment: Augment | None = None,
-        fraction: float = 1.0,
-        per_class: int | None = None,
         ten_crop: bool = False,
         workers: int | None = None,
         on_error: Literal["stop", "skip"] = "stop",
@@ -76,26 +62,18 @@ class Photographs(ImageData):
         cache_dir: str | None = None,
         mean: list[float] | None = None,
         std: list[float] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"data.batch_size is a number of images and cannot be {batch_size}")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f"data.val_fraction is a share from 0 up to 1, not {val_fraction}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"data.seed is a whole number from 0 to 2**32 - 1, not {seed}")
-        check_subset(fraction, per_class)
+        super().__init__(**options)
         if workers is not None and workers < 0:
             raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
-        self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed
-        self.fraction, self.per_class, self.on_error = fraction, per_class, on_error
+        self.on_error = on_error
         self.train_view: View = RandomResizedCrop(size, scale or (0.08, 1.0), ratio or (3 / 4, 4 / 3), flip)
         self.resize = round(size * 8 / 7) if resize is None else resize
         if self.resize < size:
             raise ValueError(f"data.resize is at least data.size, {size} pixels, which are cut out; not {self.resize}")
         self.view: View = CentreCrop(size, self.resize)
         self.test_view: View = TenCrops(size, self.resize) if ten_crop else self.view
-        self.augment = augment or Augment()
         self.image_shape = (3, size, size)
         self.workers = min(8, _cores()) if workers is None else workers
         self.cache_limit = parse_size(cache) if cache else 0
@@ -110,7 +88,6 @@ class Photographs(ImageData):
         self.skipped: dict[str, str] = {}  # path of each image that was left out, and why
         self.splits: dict[str, Rows] = {}
         self._cache: DecodedCache | None = None
-        self._train_order: Order | None = None
         self._loaders: list[FileBatches] = []
 
     @abstractmethod
@@ -190,20 +167,13 @@ class Photographs(ImageData):
 
     # -- loaders -------------------------------------------------------------------------------------------------
 
-    def loader(self, split: str, view: View | None = None, *, train: bool = False) -> FileBatches:
-        """The batches of ``"train"``, ``"val"`` or ``"test"``: this rank's share, on the trainer's device."""
-        trainer, rows = self.trainer, self.splits[split]
-        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        if len(rows) < ranks:
-            raise UserError(f"{len(rows)} {split} images cannot be divided among {ranks} ranks")
-        if self.batch_size < ranks:
-            raise UserError(f"data.batch_size {self.batch_size} cannot be divided among {ranks} ranks")
+    def loader(self, split: str, *, train: bool = False, view: View | None = None) -> FileBatches:
+        rows = self.splits[split]
         batches = FileBatches(
-            ImageFiles(self.files, view or self.view, self.seed, self._cache),
+            ImageFiles(self.files, view or (self.train_view if train else self.view), self.seed, self._cache),
             rows,
-            Order(len(rows), self.batch_size, seed=self.seed, shuffle=train, rank=rank, ranks=ranks),
-            Finish(self.mean, self.std, self.augment if train else Augment(), device),
+            self.order(split, len(rows), shuffle=train),
+            Finish(self.mean, self.std, self.augment if train else Augment(), self.device),
             self.workers,
             self._skipping,
         )
@@ -215,25 +185,13 @@ class Photographs(ImageData):
             batches.close()
         self._loaders = []
 
-    def train_dataloader(self) -> FileBatches:
-        batches = self.loader("train", self.train_view, train=True)
-        self._train_order = batches.sampler
-        return batches
-
-    def val_dataloader(self) -> FileBatches:
-        return self.loader("val")
-
     def test_dataloader(self) -> FileBatches:
-        return self.loader("test", self.test_view)
+        return self.loader("test", view=self.test_view)
 
     def predict_dataloader(self) -> FileBatches:
-        batches = self.loader("test", self.test_view)
+        batches = self.loader("test", view=self.test_view)
         batches.skipped = None  # its results are told apart by their place
         return batches
-
-    def rank_share(self, batch_index: int) -> float:
-        # As of the images that were asked for: what a rank had to leave out, the others do not know.
-        return self._train_order.share(batch_index) if self._train_order else 1.0
 
 
 def _cores() -> int:
