@@ -12,7 +12,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from convkit.datasets.batches import Split
-from convkit.datasets.download import fetched
+from convkit.datasets.download import Wanted, fetched
 from convkit.datasets.in_memory import InMemoryData
 from convkit.errors import UserError
 
@@ -37,22 +37,27 @@ class Cifar10(InMemoryData):
         super().__init__(**options)
         self.root = root
 
+    @property
+    def wanted(self) -> Wanted:
+        source = self.source
+        expected = f"{source.base_folder}/ or {source.filename}"
+        # Of the two parts, its constructor also reads one: the smaller.
+        return Wanted(source, [source.base_folder], {source.filename: source.tgz_md5}, expected, {"train": False})
+
     def prepare_data(self) -> None:
         root = Path(self.root).expanduser()
         if not (root / self.source.base_folder).is_dir() and not self._locked_archive(root):
-            fetched(self.source, self.root, f"{self.source.base_folder}/ or {self.source.filename}")
+            fetched(self.wanted, root)
 
     def load(self) -> tuple[Split, Split]:
         root = Path(self.root).expanduser()
-        if self._locked_archive(root):
-            # Unpack beside nobody's files. A damaged one torchvision would download, through the link.
+        if self._locked_archive(root):  # unpack beside nobody's files
             if not check_integrity(str(root / self.source.filename), self.source.tgz_md5):
                 raise UserError(
                     f"{root / self.source.filename} is damaged: its MD5 is not the published one; replace it"
                 )
             with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / self.source.filename).symlink_to((root / self.source.filename).resolve())
-                fetched(self.source, folder, self.source.filename)
+                fetched(self.wanted, root, Path(folder))
                 return self._read(folder)
         return self._read(str(root))
 
