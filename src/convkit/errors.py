@@ -1,7 +1,10 @@
 """What a user got wrong, in one line that names the culprit and the way out."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError says where a disk is full
 
 
 class UserError(Exception):

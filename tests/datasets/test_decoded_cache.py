@@ -14,7 +14,7 @@ from torch import Tensor
 from convkit.datasets import decoded_cache
 from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
 from convkit.datasets.image_folder import ImageFolder
-from convkit.errors import UserError
+from convkit.errors import FULL, UserError
 
 KNOWN: dict[str, Any] = {"mean": [0.5] * 3, "std": [0.2] * 3}
 
@@ -128,12 +128,12 @@ def test_a_device_that_is_full() -> None:
     """The file system's own answer."""
     with pytest.raises(OSError, match="No space left") as raised, open("/dev/full", "wb", buffering=0) as file:
         file.write(next(images())[1].numpy().data)
-    assert raised.value.errno in decoded_cache.FULL
+    assert raised.value.errno in FULL
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"no cache of images can be made in {tmp_path / 'file'}: File exists"):
+    with pytest.raises(UserError, match=f"no cache of images can be made in {tmp_path / 'file'}: Not a directory"):
         open_cache(tmp_path / "file" / "it", 4, 6, 10**6, images)
 
 

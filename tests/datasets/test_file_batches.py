@@ -1,6 +1,8 @@
 """The same images whatever the workers, the ranks and the interruptions; what happens to files that cannot be read."""
 
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -280,6 +282,36 @@ def test_workers_do_not_import_lightning() -> None:
     code = "import sys, convkit.datasets.fetch; print({'lightning', 'torchmetrics', 'timm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_without_shared_memory_the_images_are_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have 64 MB of it; torch's own way to hand over a tensor then waits for ever."""
+    expected = list(training(root))
+
+    def none_left(_: Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(Tensor, "share_memory_", none_left)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", none_left)
+    assert same(list(training(root, workers=2)), expected)
+    cached = ready(root, workers=2, cache="1MB")
+    assert cached._cache is not None
+    assert len(cached._cache) == 60
+
+
+def test_a_worker_that_was_killed(root: Path) -> None:
+    loader = training(root, workers=1)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    told = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise wherever the test is by then
+    try:
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(UserError, match=r"ended, .*: DataLoader worker .*; give fewer --data\.workers"):
+            list(batches)
+    finally:
+        signal.signal(signal.SIGCHLD, told)
 
 
 SCRIPT = """

@@ -1,17 +1,12 @@
 """Caltech-101 (Fei-Fei et al. 2004) and Caltech-256 (Griffin et al. 2007), split as in Zeiler & Fergus 2014, §4.3."""
 
-import os
-import tarfile
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from filelock import FileLock
 from torchvision import datasets
 
-from convkit.datasets.download import fetched
+from convkit.datasets.download import Wanted, fetched
 from convkit.datasets.files import Files, folders, scan
 from convkit.datasets.photographs import Photographs, Rows
 from convkit.errors import UserError
@@ -32,6 +27,7 @@ class Caltech101(Photographs):
     source: ClassVar[Any] = datasets.Caltech101
     folder: ClassVar[str] = "caltech101/101_ObjectCategories"
     archive: ClassVar[str] = "caltech101/caltech-101.zip"
+    md5: ClassVar[str] = "3138e1922a9193bfa496528edbbc45d0"
     no_class: ClassVar[str] = "BACKGROUND_Google"
     most_test: ClassVar[int | None] = 50
     num_classes = 101
@@ -56,24 +52,9 @@ class Caltech101(Photographs):
 
     def prepare_data(self) -> None:
         if not (self.root / self.folder).is_dir():
-            self._download()
+            expected = f"{self.folder} or {self.archive}"
+            fetched(Wanted(self.source, [self.folder], {self.archive: self.md5}, expected), self.root)
         super().prepare_data()
-
-    def _download(self) -> None:
-        """Into a folder of its own, renamed when it is whole; one process at a time."""
-        place = self.root / self.folder
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / f".{place.name}.lock"), tempfile.TemporaryDirectory(dir=self.root) as part:
-                if place.is_dir():  # by another process, meanwhile
-                    return
-                if (self.root / self.archive).is_file():
-                    (Path(part) / self.archive).parent.mkdir()
-                    (Path(part) / self.archive).symlink_to((self.root / self.archive).resolve())
-                fetched(self.source, part, f"{self.folder} or {self.archive}")
-                os.replace(Path(part) / self.folder, place)
-        except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self.source.__name__} cannot be unpacked under {self.root}: {error}") from error
 
     def load(self) -> tuple[Files, dict[str, Rows]]:
         names, targets = scan(self.root / self.folder, ".", [*self.folder_names], ignored=(self.no_class,))
@@ -107,6 +88,7 @@ class Caltech256(Caltech101):
     source = datasets.Caltech256
     folder = "caltech256/256_ObjectCategories"
     archive = "caltech256/256_ObjectCategories.tar"
+    md5 = "67b4f42ca05d46448c6bb8ecd2220f6d"
     no_class = "257.clutter"
     most_test = None
     num_classes = 256

@@ -1,19 +1,18 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32×32."""
 
 import os
-import pickle
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from convkit.datasets.batches import Split
-from convkit.datasets.download import fetched
+from convkit.datasets.download import Wanted, fetched
 from convkit.datasets.in_memory import InMemoryData
+from convkit.datasets.pickled_arrays import ArrayReader
 from convkit.errors import UserError
 
 
@@ -37,22 +36,27 @@ class Cifar10(InMemoryData):
         super().__init__(**options)
         self.root = root
 
+    @property
+    def wanted(self) -> Wanted:
+        source = self.source
+        expected = f"{source.base_folder}/ or {source.filename}"
+        # Of the two parts, its constructor also reads one: the smaller.
+        return Wanted(source, [source.base_folder], {source.filename: source.tgz_md5}, expected, {"train": False})
+
     def prepare_data(self) -> None:
         root = Path(self.root).expanduser()
         if not (root / self.source.base_folder).is_dir() and not self._locked_archive(root):
-            fetched(self.source, self.root, f"{self.source.base_folder}/ or {self.source.filename}")
+            fetched(self.wanted, root)
 
     def load(self) -> tuple[Split, Split]:
         root = Path(self.root).expanduser()
-        if self._locked_archive(root):
-            # Unpack beside nobody's files. A damaged one torchvision would download, through the link.
+        if self._locked_archive(root):  # unpack beside nobody's files
             if not check_integrity(str(root / self.source.filename), self.source.tgz_md5):
                 raise UserError(
                     f"{root / self.source.filename} is damaged: its MD5 is not the published one; replace it"
                 )
             with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / self.source.filename).symlink_to((root / self.source.filename).resolve())
-                fetched(self.source, folder, self.source.filename)
+                fetched(self.wanted, root, Path(folder))
                 return self._read(folder)
         return self._read(str(root))
 
@@ -80,44 +84,15 @@ class Cifar10(InMemoryData):
                 raise ValueError(f"{path.name} is missing or is not the published one")
         images, targets, rows = torch.empty(0), [], 0
         for path in paths:
-            pixels, labels = _contents(path)
-            if not rows:  # all files hold equally many
-                images = torch.empty(len(labels) * len(paths), *self.image_shape, dtype=torch.uint8)
-            part = images.numpy()[rows : rows + len(labels)]
-            part[:] = np.frombuffer(pixels, np.uint8).reshape(part.shape)
-            del pixels  # before the next file is read
+            with path.open("rb") as file:
+                entry = {_text(key): value for key, value in ArrayReader(file).load().items()}
+                labels = entry["fine_labels" if "fine_labels" in entry else "labels"]
+                if not rows:  # all files hold equally many
+                    images = torch.empty(len(labels) * len(paths), *self.image_shape, dtype=torch.uint8)
+                entry["data"].read_into(images.numpy()[rows : rows + len(labels)], file)
             rows += len(labels)
             targets += labels
         return Split(images, torch.tensor(targets))
-
-
-def _contents(path: Path) -> tuple[bytes, list[int]]:
-    """Pixels and labels of one file."""
-    with path.open("rb") as file:
-        entry = {_text(key): value for key, value in _Unpickler(file, encoding="bytes").load().items()}
-    return entry["data"].contents, entry["fine_labels" if "fine_labels" in entry else "labels"]
-
-
-class _Array:
-    """Stands for a numpy array, or its type, in a pickle; keeps the bytes, which numpy would copy."""
-
-    contents = b""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if isinstance(state[-1], bytes):
-            self.contents = state[-1]
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads lists, texts, numbers and arrays, and runs nothing that the file names."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("numpy") and name in ("_reconstruct", "ndarray", "dtype"):
-            return _Array
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
 def _text(key: bytes | str) -> str:

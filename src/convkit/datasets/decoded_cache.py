@@ -1,7 +1,6 @@
 """Decoded images in one file that is mapped into memory: uint8, the shorter side at most ``side`` pixels."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -15,12 +14,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convkit.errors import UserError
+from convkit.errors import FULL, UserError
 
 _PIXELS, _INDEX, _LIMIT = "pixels.u8", "index.npy", "limit"
 _VERSION = b"1"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Decoded:
@@ -114,7 +112,9 @@ def open_cache(
 
 def _serves(place: Path, limit: int) -> bool:
     """Whether there is a cache that holds all images, or as many as ``limit`` bytes have room for."""
-    return place.is_dir() and float((place / _LIMIT).read_text()) >= limit
+    with contextlib.suppress(FileNotFoundError):  # none, or another process just puts a larger one in its place
+        return float((place / _LIMIT).read_text()) >= limit
+    return False
 
 
 def _make(place: Path, count: int, limit: int, images: Iterable[tuple[int, Tensor]]) -> None:
@@ -124,9 +124,13 @@ def _make(place: Path, count: int, limit: int, images: Iterable[tuple[int, Tenso
         part.mkdir()
         whole = _write(part, count, limit, images)
         (part / _LIMIT).write_text("inf" if whole else str(limit))
-        if place.is_dir():  # a smaller one; who has it open keeps it
-            shutil.rmtree(place)
+        # A smaller one goes; who has it open keeps it, and what else it holds is at the same places in the larger one.
+        old = place.with_name(place.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(place, old)
         os.replace(part, place)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

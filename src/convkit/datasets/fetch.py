@@ -1,5 +1,6 @@
 """What a worker process does: read, decode and crop the images of one batch. It imports nothing of Lightning."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
@@ -8,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from convkit.datasets.crops import Pixels, View, shrunk
 from convkit.datasets.decode import Unreadable, read_picture
 from convkit.datasets.decoded_cache import Decoded, DecodedCache
 from convkit.datasets.draws import uniform
 from convkit.datasets.files import Files
+from convkit.errors import UserError
 
 T = TypeVar("T")
 
@@ -29,28 +31,32 @@ class Request(NamedTuple):
 class Fetched(NamedTuple):
     """What could be read of one batch.
 
-    ``images`` N×(view's shape) uint8, the ``rows`` of the N and their ``places`` among those requested, int64; row and
-    reason of those that ``failed``.
+    ``images`` N×(view's shape) uint8, the ``rows`` of the N and their ``places`` among those requested; row and reason
+    of those that ``failed``. Nothing else is a tensor: to hand one over takes a file in shared memory.
     """
 
-    images: Tensor
-    rows: Tensor
-    places: Tensor
+    pixels: Tensor | NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
     failed: list[tuple[int, str]]
+
+    @property
+    def images(self) -> Tensor:
+        return torch.as_tensor(self.pixels)
 
 
 class Shrunk(NamedTuple):
     """Images of different sizes: their bytes one after the other, ``rows`` N, ``sizes`` N×2 (height, width)."""
 
-    pixels: Tensor
-    rows: Tensor
-    sizes: Tensor
+    pixels: Tensor | NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    sizes: list[tuple[int, int]]
     failed: list[tuple[int, str]]
 
     def images(self) -> Iterator[tuple[int, Tensor]]:
         """Row and 3×h×w uint8 of each."""
-        parts = torch.split(self.pixels, [3 * height * width for height, width in self.sizes.tolist()])
-        for row, (height, width), part in zip(self.rows.tolist(), self.sizes.tolist(), parts, strict=True):
+        parts = torch.split(torch.as_tensor(self.pixels), [3 * height * width for height, width in self.sizes])
+        for row, (height, width), part in zip(self.rows.tolist(), self.sizes, parts, strict=True):
             yield row, part.view(height, width, 3).permute(2, 0, 1)
 
 
@@ -62,7 +68,7 @@ class ImageFiles(Dataset[Fetched]):
 
     def __getitem__(self, request: Request) -> Fetched:
         draws = uniform(self.seed, request.epoch, request.rows, self.view.draws)
-        images = torch.empty((len(request.rows), *self.view.shape), dtype=torch.uint8)
+        images = _shared(torch.empty((len(request.rows), *self.view.shape), dtype=torch.uint8))
         places: list[int] = []
         failed: list[tuple[int, str]] = []
         for place, row in enumerate(request.rows.tolist()):
@@ -72,8 +78,8 @@ class ImageFiles(Dataset[Fetched]):
                 failed.append((row, str(error)))
             else:
                 places.append(place)
-        chosen = torch.tensor(places, dtype=torch.int64)
-        return Fetched(images[: len(places)], torch.from_numpy(request.rows)[chosen], chosen, failed)
+        chosen = np.array(places, dtype=np.int64)
+        return Fetched(_handed_over(images[: len(places)]), request.rows[chosen], chosen, failed)
 
     def _picture(self, row: int) -> Pixels:
         if self.cache is None:
@@ -96,10 +102,28 @@ class ShrunkFiles(Dataset[Shrunk]):
                 images[row] = shrunk(read_picture(self.files.path(row)), self.side)
             except Unreadable as error:
                 failed.append((row, str(error)))
-        pixels = [image.permute(1, 2, 0).reshape(-1) for image in images.values()]
-        sizes = torch.tensor([image.shape[1:] for image in images.values()]).view(-1, 2)
-        flat = torch.cat(pixels) if pixels else torch.empty(0, dtype=torch.uint8)
-        return Shrunk(flat, torch.tensor(list(images), dtype=torch.int64), sizes.to(torch.int64), failed)
+        sizes = [(image.shape[1], image.shape[2]) for image in images.values()]
+        flat = _shared(torch.empty(sum(image.numel() for image in images.values()), dtype=torch.uint8))
+        for image, place in zip(images.values(), torch.split(flat, [3 * h * w for h, w in sizes]), strict=True):
+            place.view(*image.shape[1:], 3).copy_(image.permute(1, 2, 0))
+        return Shrunk(_handed_over(flat), np.array(list(images), dtype=np.int64), sizes, failed)
+
+
+def _shared(memory: Tensor) -> Tensor:
+    """In a worker, memory that the fit reads where it is, as long as there is some: a container may have 64 MB of it.
+
+    What torch would share by itself it copies there once more, and where there is none it waits for ever.
+    """
+    if get_worker_info() is not None:
+        with contextlib.suppress(RuntimeError):
+            memory.share_memory_()  # type: ignore[no-untyped-call]
+    return memory
+
+
+def _handed_over(memory: Tensor) -> Tensor | NDArray[np.uint8]:
+    """As an array it goes through a pipe."""
+    is_there = get_worker_info() is None or memory.is_shared()  # type: ignore[no-untyped-call]
+    return memory if is_there else memory.numpy()
 
 
 class Requests(Sampler[Request]):
@@ -130,6 +154,23 @@ def worker_loader(images: Dataset[T], requests: Requests, workers: int, *, pin: 
         worker_init_fn=_leave_signals_to_the_fit,
         generator=torch.Generator(),  # it draws a seed for workers, which must not move the fit's own
     )
+
+
+def answers(loader: DataLoader[T]) -> Iterator[T]:
+    """What the workers send.
+
+    Raises:
+        UserError: one of them was killed.
+    """
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise UserError(
+            f"a process that decodes images ended, as it does when memory is short: {reason}; give fewer --data.workers"
+        ) from error
 
 
 def _as_it_is(fetched: T) -> T:

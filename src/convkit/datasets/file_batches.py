@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.fetch import Fetched, ImageFiles, Request, Requests, Shrunk, worker_loader
+from convkit.datasets.fetch import Fetched, ImageFiles, Request, Requests, Shrunk, answers, worker_loader
 from convkit.datasets.files import Files
 from convkit.datasets.order import Order
 from convkit.errors import UserError
@@ -83,11 +83,11 @@ class FileBatches:
             pin = self.finish.device.type == "cuda"
             self._workers = worker_loader(self.images, self._requests, self.workers, pin=pin)
         try:
-            for batch, fetched in zip(batches, self._workers, strict=True):
-                self._next = batch + 1
+            for batch, fetched in zip(batches, answers(self._workers), strict=True):
                 account(fetched, self.images.files, self.skipped)
                 own = order.bounds(batch)[0] + order.rank + order.ranks * fetched.places
                 self.positions = torch.from_numpy(indices[own])
+                self._next = batch + 1
                 yield self._finished(fetched, batch)
         except UserError:
             self.close()
@@ -106,7 +106,7 @@ class FileBatches:
         draws = {name: draw[own] for name, draw in augment.draw(random, last - first).items()}
         images = fetched.images.to(device, non_blocking=True)
         images = augment.cut(self._normalised(augment.apply(images, draws)), draws)
-        targets = torch.from_numpy(self.images.files.targets[fetched.rows.numpy()])
+        targets = torch.from_numpy(self.images.files.targets[fetched.rows])
         return images, targets.to(device, non_blocking=True)
 
     def _normalised(self, images: Tensor) -> Tensor:

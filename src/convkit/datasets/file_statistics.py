@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convkit.datasets.fetch import ImageFiles, in_chunks, worker_loader
+from convkit.datasets.fetch import ImageFiles, answers, in_chunks, worker_loader
 from convkit.datasets.file_batches import account
 from convkit.datasets.statistics import Statistics
 
@@ -46,7 +46,7 @@ def measured(
 def _measure(images: ImageFiles, rows: NDArray[np.int64], workers: int, skipped: dict[str, str] | None) -> Statistics:
     total = torch.zeros(images.view.shape, dtype=torch.float64)
     squares, count = torch.zeros_like(total), 0
-    for fetched in worker_loader(images, in_chunks(rows), workers):
+    for fetched in answers(worker_loader(images, in_chunks(rows), workers)):
         account(fetched, images.files, skipped)
         values = fetched.images.to(torch.float32)
         total += values.sum(0)  # exact: 64 · 255² < 2²⁴

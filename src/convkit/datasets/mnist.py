@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from torchvision import datasets
 
 from convkit.datasets.batches import Split
-from convkit.datasets.download import fetched
+from convkit.datasets.download import Wanted, fetched
 from convkit.datasets.in_memory import InMemoryData
 from convkit.errors import UserError
 
@@ -47,11 +47,19 @@ class Mnist(InMemoryData):
 
     @property
     def folder(self) -> Path:
-        return Path(self.root).expanduser() / str(self.source.__name__) / "raw"
+        return Path(self.root).expanduser() / self._below
+
+    @property
+    def _below(self) -> str:
+        return f"{self.source.__name__}/raw"
 
     def prepare_data(self) -> None:
-        if not all(_present(self.folder / name) for names in _FILES.values() for name in names):
-            fetched(self.source, self.root, f"{self.source.__name__}/raw/*.gz")
+        missing = [name for names in _FILES.values() for name in names if not _present(self.folder / name)]
+        if missing:
+            archives = {f"{self._below}/{name}": md5 for name, md5 in self.source.resources}
+            places = [f"{self._below}/{name}" for name in missing]
+            wanted = Wanted(self.source, places, archives, f"{self._below}/*.gz", {"train": False})
+            fetched(wanted, Path(self.root).expanduser())
 
     def load(self) -> tuple[Split, Split]:
         border = (self.image_shape[1] - SIDE) // 2

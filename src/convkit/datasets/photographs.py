@@ -16,11 +16,10 @@ from convkit.datasets.augment import Augment
 from convkit.datasets.crops import CentreCrop, RandomResizedCrop, TenCrops, View
 from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
 from convkit.datasets.divided import DividedData
-from convkit.datasets.fetch import ImageFiles, ShrunkFiles, in_chunks, worker_loader
+from convkit.datasets.fetch import ImageFiles, ShrunkFiles, answers, in_chunks, worker_loader
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
-from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics
 from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
@@ -155,7 +154,8 @@ class Photographs(DividedData):
 
         def images() -> Iterator[tuple[int, Tensor]]:
             print(f"decoding {len(self.files):,} images into {self.cache_dir}, once", flush=True)
-            for shrunk in worker_loader(ShrunkFiles(self.files, self.resize), in_chunks(everything), self.workers):
+            shrunk_files = ShrunkFiles(self.files, self.resize)
+            for shrunk in answers(worker_loader(shrunk_files, in_chunks(everything), self.workers)):
                 account(shrunk, self.files, self._skipping)
                 yield from shrunk.images()
 
