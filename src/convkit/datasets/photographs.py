@@ -20,6 +20,7 @@ from convkit.datasets.fetch import ImageFiles, ShrunkFiles, answers, in_chunks, 
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
+from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics
 from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
