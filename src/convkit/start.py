@@ -13,6 +13,8 @@ from convkit.parts import HEAD, parameters_of, parts, select
 from convkit.sources import Source, read_source
 from convkit.weights import COUNTER, differences, state_dict_of
 
+_NEW_HEAD = 1e-3  # standard deviation of a new classifier's weights
+
 
 @dataclass
 class Start:
@@ -80,7 +82,8 @@ class Start:
 
 
 def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> Start:
-    """Load what ``given`` has for ``net``; what is not loaded keeps the values that it has, but the head is zero.
+    """Load what ``given`` has for ``net``; what is not loaded keeps the values that it has, but a new
+    head's weights are all but zero.
 
     Fresh are: what ``fresh`` selects, whatever the source has for it; a classifier, the network's or an auxiliary
     head's, that the source lacks or has for another number of classes; an auxiliary head that it lacks. Skipped are
@@ -115,9 +118,10 @@ def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> St
         raise UserError(f"model.fresh leaves nothing to load from {given}; leave out one of the two")
     compared = [key for keys in classifiers for key in keys if key not in anew] if source.class_names else []
     for key in _head(net):
-        # A classifier that is drawn at random (from -0.7 to 0.7 for two classes in timm's EfficientNets) pulls at what
-        # the layers below have learned. At zero all classes are equally likely.
-        own[key].zero_()
+        # A classifier that is drawn wide (from -0.7 to 0.7 for two classes in timm's EfficientNets) pulls at what the
+        # layers below have learned. Near zero all classes are equally likely; at zero nothing below would learn in the
+        # first step.
+        own[key].normal_(std=_NEW_HEAD) if own[key].ndim > 1 else own[key].zero_()
     initial = {key: own[key].clone() for key in compared}
     net.load_state_dict({key: state[key] for key in loaded}, strict=False)
     return Start(source, loaded, [key for key in own if key in anew], skipped, _initial=initial)
