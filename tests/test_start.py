@@ -41,7 +41,7 @@ def saved(state: Any, path: Path) -> Path:
 
 
 def assert_parted(net: ConvNet, source: State, own: State, fresh: set[str]) -> None:
-    """Every tensor but the fresh ones is the source's, and those are the network's own; a new classifier is near zero."""
+    """Every tensor but the fresh ones is the source's, and those are its own; a new classifier is near zero."""
     state = net.state_dict()
     assert fresh <= state.keys()
     for key, value in state.items():
