@@ -209,6 +209,21 @@ def test_weights_of_a_body_alone(tmp_path: Path) -> None:
     assert set(start.fresh) == HEAD
 
 
+def test_of_a_head_of_two_layers_the_last_one_alone_is_zero(tmp_path: Path) -> None:
+    """With both at zero neither would get a gradient."""
+
+    def net() -> Wrapped:
+        head = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+        body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return Wrapped(nn.Sequential(body, head), {"conv1": "0.1", "head": "1"})
+
+    started = net()
+    hidden = started.inner[1][0].weight.detach().clone()
+    start_from(started, saved(net().state_dict(), tmp_path / "w.pt"), ["head"])
+    assert torch.equal(started.inner[1][0].weight, hidden)
+    assert not started.inner[1][2].weight.any()
+
+
 # -- fresh -------------------------------------------------------------------------------------------------------------
 
 ALEXNET = {"dense_width": 16}

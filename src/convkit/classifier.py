@@ -15,7 +15,7 @@ from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.metrics import EvaluationMetrics, RunningMeans
-from convkit.parts import HEAD
+from convkit.parts import HEAD, select
 from convkit.schedules.base import Schedule
 from convkit.schedules.watch import Watch
 from convkit.start import Start, start_from
@@ -69,6 +69,7 @@ class Classifier(LightningModule):
         self._epoch = RunningMeans()
         self._logged_at = 0
         self._on_features = False
+        self._rested: list[torch.nn.Parameter] = []  # what learned before a fit on features
         self._used: dict[str, float] = {}  # the rates of the step at hand
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -114,6 +115,9 @@ class Classifier(LightningModule):
     def setup(self, stage: str) -> None:
         self._on_features = isinstance(self._data, FeatureData)
         if self._on_features:
+            if stage == "fit":
+                self._check_rates()
+            self._rested = self._rested or [each for each in self.net.parameters() if each.requires_grad]
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
             if self._schedule and (self._schedule.mixup or self._schedule.cutmix):
@@ -123,8 +127,17 @@ class Classifier(LightningModule):
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
 
+    def _check_rates(self) -> None:
+        head = {*select(self.net, HEAD, HEAD)}
+        for name in (self._schedule and self._schedule.rates) or {}:
+            if head.isdisjoint(select(self.net, name, "model.schedule.rates")):
+                raise UserError(f"model.schedule.rates: {name!r} never learns on cached features; leave its rate out")
+
     def teardown(self, stage: str) -> None:
         self._on_features = False
+        for each in self._rested:
+            each.requires_grad_(True)
+        self._rested = []
 
     @property
     def _data(self) -> Any:

@@ -82,8 +82,8 @@ class Start:
 
 
 def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> Start:
-    """Load what ``given`` has for ``net``; what is not loaded keeps the values that it has, but a new
-    head's weights are all but zero.
+    """Load what ``given`` has for ``net``; what is not loaded keeps its values, but the weights of the
+    head's last layer are drawn anew, near zero.
 
     Fresh are: what ``fresh`` selects, whatever the source has for it; a classifier, the network's or an auxiliary
     head's, that the source lacks or has for another number of classes; an auxiliary head that it lacks. Skipped are
@@ -117,7 +117,7 @@ def start_from(net: ConvNet, given: str | Path, fresh: Sequence[str] = ()) -> St
     if not loaded:
         raise UserError(f"model.fresh leaves nothing to load from {given}; leave out one of the two")
     compared = [key for keys in classifiers for key in keys if key not in anew] if source.class_names else []
-    for key in _head(net):
+    for key in _last_layer(net, HEAD) if HEAD in net.stages else ():
         # A classifier that is drawn wide (from -0.7 to 0.7 for two classes in timm's EfficientNets) pulls at what the
         # layers below have learned. Near zero all classes are equally likely; at zero nothing below would learn in the
         # first step.
@@ -143,16 +143,18 @@ def _selected(net: ConvNet, names: Iterable[str]) -> set[str]:
 
 def _classifiers(net: ConvNet) -> list[list[str]]:
     """The keys of each layer that has a row for every class: the head, and the last layer of an auxiliary head."""
-    of_stage, own = parts(net), net.state_dict()
-    found = [_head(net)]
-    for name in net.aux_heads:
-        last = [path for path in of_stage[name] if parameters_of(net, [path])][-1:]
-        found.append([key for key in own if key.rpartition(".")[0] in last])
+    found = [_head(net), *(_last_layer(net, name) for name in net.aux_heads)]
     return [keys for keys in found if keys]
 
 
 def _head(net: ConvNet) -> list[str]:
     return [key for key in net.state_dict() if HEAD in net.stages and _within(key, net.stages[HEAD])]
+
+
+def _last_layer(net: ConvNet, part: str) -> list[str]:
+    """The keys of the last layer with parameters in a stage or auxiliary head."""
+    last = [path for path in parts(net)[part] if parameters_of(net, [path])][-1:]
+    return [key for key in net.state_dict() if key.rpartition(".")[0] in last]
 
 
 def _places(net: ConvNet, anew: set[str]) -> list[str]:

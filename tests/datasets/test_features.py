@@ -164,6 +164,22 @@ class Loaders(ImageData):
     num_classes, image_shape, class_names, mean, std = 3, (3, 8, 8), ["a", "b", "c"], (0.5,) * 3, (0.5,) * 3
 
 
+def test_after_it_the_whole_network_learns(file: str) -> None:
+    own = model()
+    on_features(own, made(file), max_epochs=1)
+    before = {key: value.clone() for key, value in own.net.named_parameters()}
+    Trainer(**QUIET, max_epochs=1).fit(own, made(file))
+    for key, value in own.net.named_parameters():
+        assert not torch.equal(value, before[key]), key
+
+
+def test_a_rate_for_what_has_no_part_in_it(file: str) -> None:
+    own = model()
+    own._schedule = Plateau(lr=0.05, rates={"conv1": 0.001, "head": 0.05})
+    with pytest.raises(UserError, match=r"^model\.schedule\.rates: 'conv1' never learns on cached features; leave"):
+        on_features(own, made(file))
+
+
 def test_what_has_no_features(file: str) -> None:
     net = Small(3, (3, 8, 8))
     with pytest.raises(UserError, match=r"^Headless has no stage called head, so nothing can be trained on"):

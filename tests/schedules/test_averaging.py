@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tiny_fit import Tiny, classifier, fit
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.classifier import Classifier
@@ -136,3 +137,14 @@ def test_without_ema_there_is_none() -> None:
     assert Cosine().callbacks() == []
     (callback,) = Cosine(ema=0.9).callbacks()
     assert isinstance(callback, Averaging)
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.9999])
+def test_a_count_is_no_average(decay: float) -> None:
+    """torch's sum, rounded down, would make 8 of a count that stays at 9, and in the end nothing."""
+    net = torch.nn.BatchNorm2d(2)
+    averaged = AveragedModel(net, multi_avg_fn=Averaging(decay)._kwargs["multi_avg_fn"], use_buffers=True)
+    for count in (*range(3000), *[9] * 20):
+        net.num_batches_tracked.fill_(count)
+        averaged.update_parameters(net)
+        assert averaged.module.num_batches_tracked == count
