@@ -209,7 +209,7 @@ def test_weights_of_a_body_alone(tmp_path: Path) -> None:
     assert set(start.fresh) == HEAD
 
 
-def test_of_a_head_of_two_layers_the_last_one_alone_is_zero(tmp_path: Path) -> None:
+def test_of_a_head_of_two_layers_the_last_one_alone_is_near_zero(tmp_path: Path) -> None:
     """With both at zero neither would get a gradient."""
 
     def net() -> Wrapped:
@@ -221,7 +221,7 @@ def test_of_a_head_of_two_layers_the_last_one_alone_is_zero(tmp_path: Path) -> N
     hidden = started.inner[1][0].weight.detach().clone()
     start_from(started, saved(net().state_dict(), tmp_path / "w.pt"), ["head"])
     assert torch.equal(started.inner[1][0].weight, hidden)
-    assert not started.inner[1][2].weight.any()
+    assert 0 < started.inner[1][2].weight.abs().max() < 0.01
 
 
 # -- fresh -------------------------------------------------------------------------------------------------------------
