@@ -50,13 +50,16 @@ class Timed(FeatureEvolution):
     """Notes how long it took in steps, and at the end of a recorded epoch."""
 
     seconds: list[float] = []
-    own: list[float] = []  # of each fit, seconds in its steps
+    own: list[float] = []  # of each fit, seconds in the steps that are timed
+    warm_up = 2
 
     def on_train_start(self, *arguments: Any) -> None:
         super().on_train_start(*arguments)
         self.own.append(0.0)
 
     def on_train_batch_start(self, *arguments: Any) -> None:
+        if arguments[3] == self.warm_up:
+            self.own[-1] = 0.0
         start = Clock.now()
         super().on_train_batch_start(*arguments)
         self.own[-1] += Clock.now() - start
@@ -77,7 +80,7 @@ class Bench:
 
     def __init__(self, network: str, steps: int, images: int, last: bool, folder: Path) -> None:
         self.net, self.options, side, batch = NETWORKS[network]
-        self.last, self.folder, self.warm_up = last, folder, 2
+        self.last, self.folder, self.warm_up = last, folder, Timed.warm_up
         self.tracked: list[float] = []  # of each search, seconds in the tracker
         random = np.random.default_rng(0)
         count = batch * (steps + self.warm_up)
@@ -185,8 +188,7 @@ def main() -> None:
         shares = [own / whole for own, (_, whole) in zip(bench.tracked, times["patches"], strict=True)]
         print(f"of the search, in the tracker itself: {100 * statistics.median(shares):.2f} %")
     if Timed.seconds:
-        steps = options.steps + bench.warm_up
-        shares = [own / steps / step for own, (_, step) in zip(Timed.own, times["fit"], strict=True)]
+        shares = [own / options.steps / step for own, (_, step) in zip(Timed.own, times["fit"], strict=True)]
         print(f"of a step, in the callback itself: {100 * statistics.median(shares):.2f} %")
         print(f"end of a recorded epoch: {statistics.median(Timed.seconds):.2f} s")
 
