@@ -103,6 +103,14 @@ def test_starting_from_python(
     assert line in capsys.readouterr().out
 
 
+def test_explained_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    scope: dict[str, Any] = {}
+    exec(blocks(TOP / "docs" / "understanding.md", "python")[0], scope)
+    assert scope["found"].maps.shape == (8, 1, 2, 2)
+    assert (workplace / "sheet.png").is_file()
+
+
 def test_plugin_page(workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The page's module trains, by its path; the metadata beside it names it."""
     (tmp_path / "my_nets.py").write_text(blocks(TOP / "docs" / "plugins.md", "python")[0])

@@ -31,7 +31,17 @@ FLOORS: list[set[str]] = [
         "projections",
         "evolution",
     },
-    {"classifier", "run", "deployment", "tracking", "analyses", "callbacks", "report", "preview"},  # adds Lightning
+    {
+        "classifier",
+        "run",
+        "deployment",
+        "tracking",
+        "explanation",
+        "analyses",
+        "callbacks",
+        "report",
+        "preview",
+    },  # adds Lightning
     {"cli"},
 ]
 # Units of one floor that may import each other, and why.
@@ -52,6 +62,8 @@ BESIDE = {
     ("start", "weights"): "whose keys, and what does not fit",
     ("start", "sources"): "where they come from",
     ("run", "classifier"): "a run gives back the trained model",
+    ("run", "explanation"): "a run explains its images",
+    ("report", "explanation"): "it draws what was explained",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
     ("preview", "classifier"): "it looks at what would be trained",

@@ -1,6 +1,7 @@
 """A run: the directory that a fit leaves behind, and what every later command is asked of."""
 
 import csv
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from convkit import plugins
 from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
+from convkit.explanation import Explained, explain
 from convkit.run_directory import CONFIG, METRICS, kept_checkpoint, locate
 from convkit.weights import read_checkpoint
 
@@ -74,6 +76,10 @@ class Run:
                 return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
         except FileNotFoundError:
             return []
+
+    def explain(self, method: str, images: Sequence[str | Path] = (), **options: Any) -> Explained:
+        """Maps of what the network looks at; the options are those of :func:`convkit.explanation.explain`."""
+        return explain(self.model.net, self.data, method, images, **options)
 
     @cached_property
     def _built(self) -> tuple[Classifier, ImageData]:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
-from torch import Tensor
 
 from convkit.cli.parse_errors import one_line
 from convkit.cli.quiet import quiet
 from convkit.datasets.base import ImageData
+from convkit.datasets.pictures import first_images
 from convkit.errors import UserError
 from convkit.report.sheet import Section, sheet
 
@@ -85,7 +85,9 @@ def draw(found: list[Summary], split: str, count: int, path: Path) -> None:
     """The first ``count`` images that the loader of a split gives, of every data set, into a PNG file."""
     sections = []
     for summary in found:
-        images, targets = _first(summary.data, split, count)
+        normalised, targets = first_images(summary.data, split, count)
+        mean, std = (torch.tensor(values)[:, None, None] for values in (summary.mean, summary.std))
+        images = normalised * std + mean
         labels = [summary.data.class_names[target] for target in targets.tolist()]
         shape = " x ".join(map(str, summary.image_shape))  # the font has no ×
         sections.append(Section(f"{summary.name} · {split} · {shape}", list(images), labels))
@@ -93,16 +95,3 @@ def draw(found: list[Summary], split: str, count: int, path: Path) -> None:
         sheet(sections).save(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _first(data: ImageData, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Images from 0 to 1, as they were before they were normalised, and their classes."""
-    images, targets, left = [], [], count
-    for batch, labels in getattr(data, f"{split}_dataloader")():
-        images.append(batch[:left])
-        targets.append(labels[:left])
-        left -= len(images[-1])
-        if left <= 0:
-            break
-    mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
-    return torch.cat(images).cpu() * std + mean, torch.cat(targets).cpu()

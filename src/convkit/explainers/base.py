@@ -3,6 +3,7 @@
 An explainer is ``(net, images, targets, *, option=…) -> Tensor`` on the images' device: N×C×H×W normalised images and
 N indices to N×C×H×W, or to N×1×h×w for a map. ``targets`` are classes; with an option ``of`` that names a stage they
 are channels of its output, each at its strongest place in its image. An option ``stage`` is where a map is computed.
+Where the second parameter is called ``average``, it is the data set's average image, once for each target.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from convkit.explainers.untouched import untouched
 class Explainer(Protocol):
     """A plugin of the group ``convkit.explainers``; its options have defaults, and it leaves no trace."""
 
-    def __call__(self, net: nn.Module, images: Tensor, targets: Tensor) -> Tensor: ...
+    def __call__(self, net: nn.Module, images: Tensor, targets: Tensor, /) -> Tensor: ...
 
 
 class Subject(NamedTuple):

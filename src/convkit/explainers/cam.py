@@ -51,9 +51,10 @@ class _Averages(TorchFunctionMode):
 def _averaged(net: nn.Module, head: nn.Linear, images: Tensor) -> Tensor:
     """The N×K×h×w maps whose averages the head gets."""
     inputs: list[Tensor] = []
+    averages = _Averages()
     hook = head.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
     try:
-        with _Averages() as averages:
+        with averages:
             output_at(net, images, None)
     finally:
         hook.remove()

@@ -9,19 +9,19 @@ from convkit.explainers.base import chosen, output_at, pixels, subject
 
 def class_image(
     net: nn.Module,
-    images: Tensor,
+    average: Tensor,
     targets: Tensor,
     *,
     of: str | None = None,
     weight_decay: float = 0.001,
-    rate: float = 10.0,
+    rate: float = 1.0,
     steps: int = 100,
     jitter: int = 0,
     blur: float = 0.0,
     fourier: bool = False,
     seed: int = 0,
 ) -> Tensor:
-    """N×C×H×W, normalised: argmax S_c(I) − λ‖I‖² by gradient ascent from ``images``, the data set's average image.
+    """N×C×H×W, normalised: argmax S_c(I) − λ‖I‖² by gradient ascent from the data set's average image.
 
     A step is implicit in the penalty, I ← (I + r·∂S/∂I) / (1 + 2λr), so that no λ makes it diverge; it rests where
     ∂S/∂I = 2λI.
@@ -43,7 +43,7 @@ def class_image(
     if not rate > 0:
         raise UserError(f"class_image: rate is above 0, not {rate}")
     draws = torch.Generator().manual_seed(seed)
-    with subject(net, images, targets) as at:
+    with subject(net, average, targets) as at:
         found = at.images.clone()
         frequencies = _frequencies(found)
         pace = _pace(frequencies) if fourier else torch.ones((), device=found.device)

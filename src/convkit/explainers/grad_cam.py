@@ -1,5 +1,9 @@
 """Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks", §3)."""
 
+from collections.abc import Sequence
+from functools import partial
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor, nn
 
@@ -25,29 +29,46 @@ def grad_cam(net: nn.Module, images: Tensor, targets: Tensor, *, stage: str | No
         return (weights * maps.detach()).sum(1, keepdim=True).relu()
 
 
+# Of each network the stage that had the last maps when that was found out.
+_LAST: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
 def _graph_above(net: nn.Module, images: Tensor, stage: str | None) -> tuple[Tensor, Tensor]:
     """Logits, and the stage's maps that they were computed from, with a graph of nothing but that part.
 
-    Which stage is the last with maps shows when the next one has none: the graph begins anew at each.
+    Which stage is the last with maps shows when the next one has none: the graph begins anew at each, the next time
+    not below the one that was found.
     """
-    found: list[Tensor] = []
-
-    def begin(module: nn.Module, inputs: object, output: object) -> Tensor | None:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            return None
-        found[:] = [output.detach().requires_grad_()]
-        torch.set_grad_enabled(True)
-        return found[0].clone()  # the next layer may work in place
-
     stages = [stage] if stage else list(net.stages) if isinstance(net, ConvNet) else []
-    hooks = [stage_module(net, name).register_forward_hook(begin) for name in stages]
-    try:
-        with torch.no_grad():
-            logits = as_outputs(net(images)).logits
-    finally:
-        for hook in hooks:
-            hook.remove()
+    known = _LAST.get(net)
+    logits, found = _begun(net, images, stages[stages.index(known) :] if known in stages else stages)
+    if not found and known in stages:  # the network is not what it was
+        logits, found = _begun(net, images, stages)
     if not found:
         where = f"stage {stage}" if stage else f"no stage of {type(net).__name__}"
         raise UserError(f"grad_cam needs N×C×H×W maps, and {where} puts {'none ' if stage else 'some '}out")
-    return logits, found[0]
+    last, maps = found[-1]
+    if not stage:
+        _LAST[net] = last
+    return logits, maps
+
+
+def _begun(net: nn.Module, images: Tensor, stages: Sequence[str]) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+    """Logits, and the last of these stages with maps, where the graph begins; nothing where none has any."""
+    found: list[tuple[str, Tensor]] = []
+
+    def begin(name: str, module: nn.Module, inputs: object, output: object) -> Tensor | None:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return None
+        maps = output.detach().requires_grad_()
+        found[:] = [(name, maps)]
+        torch.set_grad_enabled(True)
+        return maps.clone()  # the next layer may work in place
+
+    hooks = [stage_module(net, name).register_forward_hook(partial(begin, name)) for name in stages]
+    try:
+        with torch.no_grad():
+            return as_outputs(net(images)).logits, found
+    finally:
+        for hook in hooks:
+            hook.remove()
