@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lightning
 import numpy as np
@@ -36,6 +37,7 @@ from convkit.classifier import Classifier
 from convkit.cli.quiet import quiet
 from convkit.datasets.arrays import Arrays
 from convkit.schedules.plateau import Plateau
+from convkit.strongest import Strongest
 
 NETWORKS: dict[str, tuple[Any, dict[str, Any], int, int]] = {
     "resnet20": (ResNetCifar, {"depth": 20}, 32, 128),
@@ -48,13 +50,16 @@ class Timed(FeatureEvolution):
     """Notes how long it took in steps, and at the end of a recorded epoch."""
 
     seconds: list[float] = []
-    own: list[float] = []  # of each fit, seconds in its steps
+    own: list[float] = []  # of each fit, seconds in the steps that are timed
+    warm_up = 2
 
     def on_train_start(self, *arguments: Any) -> None:
         super().on_train_start(*arguments)
         self.own.append(0.0)
 
     def on_train_batch_start(self, *arguments: Any) -> None:
+        if arguments[3] == self.warm_up:
+            self.own[-1] = 0.0
         start = Clock.now()
         super().on_train_batch_start(*arguments)
         self.own[-1] += Clock.now() - start
@@ -75,7 +80,8 @@ class Bench:
 
     def __init__(self, network: str, steps: int, images: int, last: bool, folder: Path) -> None:
         self.net, self.options, side, batch = NETWORKS[network]
-        self.last, self.folder, self.warm_up = last, folder, 2
+        self.last, self.folder, self.warm_up = last, folder, Timed.warm_up
+        self.tracked: list[float] = []  # of each search, seconds in the tracker
         random = np.random.default_rng(0)
         count = batch * (steps + self.warm_up)
         made = random.integers(0, 256, (max(count, images), side, side, 3), dtype=np.uint8)
@@ -98,7 +104,7 @@ class Bench:
         trainer = Trainer(
             accelerator="cpu",
             max_epochs=1,
-            limit_val_batches=0,
+            limit_val_batches=1,  # the schedule wants one; it is not timed
             logger=False,
             callbacks=[*callbacks, Clock(self.warm_up)],
             default_root_dir=self.folder,
@@ -106,9 +112,7 @@ class Bench:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        model = self.model()
-        model.on_train_start = lambda: None  # type: ignore[method-assign]  # it wants a validation
-        trainer.fit(model, self.data)
+        trainer.fit(self.model(), self.data)
         return Clock.times.pop()
 
     def evolving(self) -> float:
@@ -123,8 +127,19 @@ class Bench:
 
     def patches(self) -> float:
         model, start = self.model().eval(), Clock.now()
-        search(model, self.data, self.stages, 9, "test")
+        self.tracked.append(0.0)
+        with mock.patch.object(Strongest, "update", self._timed(Strongest.update)):
+            search(model, self.data, self.stages, 9, "test")
         return Clock.now() - start
+
+    def _timed(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            start = Clock.now()
+            result = update(*arguments)
+            self.tracked[-1] += Clock.now() - start
+            return result
+
+        return timed
 
 
 def main() -> None:
@@ -169,9 +184,11 @@ def main() -> None:
             print(f"{name:<8} {label:<8} {median:9.2f} {unit}  ({least:.2f} to {most:.2f})")
         ratios = [after / before if name == "fit" else before / after for before, after in found]
         print(f"{name:<8} ratio    {statistics.median(ratios):9.3f}  ({min(ratios):.3f} to {max(ratios):.3f})")
+    if bench.tracked:
+        shares = [own / whole for own, (_, whole) in zip(bench.tracked, times["patches"], strict=True)]
+        print(f"of the search, in the tracker itself: {100 * statistics.median(shares):.2f} %")
     if Timed.seconds:
-        steps = options.steps + bench.warm_up
-        shares = [own / steps / step for own, (_, step) in zip(Timed.own, times["fit"], strict=True)]
+        shares = [own / options.steps / step for own, (_, step) in zip(Timed.own, times["fit"], strict=True)]
         print(f"of a step, in the callback itself: {100 * statistics.median(shares):.2f} %")
         print(f"end of a recorded epoch: {statistics.median(Timed.seconds):.2f} s")
 
