@@ -10,8 +10,7 @@ from convkit.convnet import ConvNet
 from convkit.errors import UserError
 from convkit.parts import BODY, HEAD, parameters_of, parts, select
 
-# The most training images a class for each policy. Fine-tuning was measured with every policy at several sizes:
-# docs/finetuning.md has the plot from which these come.
+# The most training images a class for each policy: a rule of thumb, not yet measured over sizes and data sets.
 AUTO: Sequence[tuple[float, str]] = ((20, "few"), (50, "some"), (150, "more"), (math.inf, "all"))
 
 
