@@ -136,6 +136,15 @@ class Requests(Sampler[Request]):
         return self.pending()
 
 
+def processes(workers: int | None) -> int:
+    """How many decode where ``workers`` are wanted; without a wish one a core that this process may use, 8 at most."""
+    if workers is None:
+        return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers < 0:
+        raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
+    return workers
+
+
 def in_chunks(rows: NDArray[np.int64], size: int = 64) -> Requests:
     """All of the rows in order, once."""
     return Requests(lambda: (Request(0, rows[start : start + size]) for start in range(0, len(rows), size)))
