@@ -15,7 +15,7 @@ from convkit.datasets.augment import Augment
 from convkit.datasets.class_folders import Rows, completed
 from convkit.datasets.crops import CentreCrop, RandomResizedCrop, TenCrops, View
 from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
-from convkit.datasets.divided import DividedData
+from convkit.datasets.divided import DividedData, spread
 from convkit.datasets.fetch import ImageFiles, ShrunkFiles, answers, in_chunks, processes, worker_loader
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
@@ -134,8 +134,10 @@ class Photographs(DividedData):
 
     # -- loaders -------------------------------------------------------------------------------------------------
 
-    def loader(self, split: str, *, train: bool = False, view: View | None = None) -> FileBatches:
-        rows = self.splits[split]
+    def loader(
+        self, split: str, *, train: bool = False, few: int | None = None, view: View | None = None
+    ) -> FileBatches:
+        rows = self.splits[split][spread(len(self.splits[split]), few)]
         batches = FileBatches(
             ImageFiles(self.files, view or (self.train_view if train else self.view), self.seed, self._cache),
             rows,

@@ -4,11 +4,12 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
 from convkit.datasets.batches import Batches, Split, resident
-from convkit.datasets.divided import DividedData
+from convkit.datasets.divided import DividedData, spread
 from convkit.datasets.order import Order
 from convkit.datasets.statistics import Statistics, measure
 
@@ -50,9 +51,12 @@ class ResidentData(DividedData):
     def labels(self, split: str) -> Tensor:
         return self.splits[split].targets
 
-    def loader(self, split: str, *, train: bool = False) -> Batches:
-        order = self.order(split, len(self.splits[split].images), shuffle=train)
-        held = resident(self.splits[split], self.device)
+    def loader(self, split: str, *, train: bool = False, few: int | None = None) -> Batches:
+        chosen = self.splits[split]
+        if few is not None:
+            chosen = chosen.take(torch.from_numpy(spread(len(chosen.images), few)))
+        order = self.order(split, len(chosen.images), shuffle=train)
+        held = resident(chosen, self.device)
         return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), self.device)
 
     def pick(self, split: str, positions: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ class SmallFolder(ResidentData):
         self.class_names = list(self.folders.names)
         self.num_classes = len(self.class_names)
         self.image_shape = (3, size, size)
+        self.view = CentreCrop(size, size)
         self.skipped: dict[str, str] = {}  # path of each image that was left out, and why
 
     def divide(self) -> tuple[dict[str, Split], dict[str, Tensor]]:
@@ -74,8 +75,7 @@ class SmallFolder(ResidentData):
 
     def _read(self, files: Files, rows: Rows) -> tuple[Split, Tensor]:
         """The images of some rows, and which of them could be read."""
-        size = self.image_shape[1]
-        images = ImageFiles(files, CentreCrop(size, size), self.seed)
+        images = ImageFiles(files, self.view, self.seed)
         found = torch.empty((len(rows), *self.image_shape), dtype=torch.uint8)
         kept: list[int] = []
         for fetched in answers(worker_loader(images, in_chunks(rows), self.workers)):
