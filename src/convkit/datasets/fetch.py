@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -165,7 +165,7 @@ def worker_loader(images: Dataset[T], requests: Requests, workers: int, *, pin: 
     )
 
 
-def answers(loader: DataLoader[T]) -> Iterator[T]:
+def answers(loader: DataLoader[T]) -> Generator[T]:
     """What the workers send.
 
     Raises:
@@ -173,12 +173,13 @@ def answers(loader: DataLoader[T]) -> Iterator[T]:
     """
     try:
         yield from loader
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
-        reason = str(error).splitlines()[0].rstrip(". ")
+        lines = str(error).splitlines() or ["it does not answer"]
         raise UserError(
-            f"a process that decodes images ended, as it does when memory is short: {reason}; give fewer --data.workers"
+            "a process that decodes images ended, as it does when memory is short; give fewer --data.workers "
+            f"({lines[0].rstrip('. ')})"
         ) from error
 
 

@@ -166,6 +166,9 @@ class Photographs(DividedData):
             batches.close()
         self._loaders = []
 
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown()  # Lightning leaves that out
+
     def test_dataloader(self) -> FileBatches:
         return self.loader("test", view=self.test_view)
 
