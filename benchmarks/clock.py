@@ -1,4 +1,4 @@
-"""A callback that times training steps, for ``fit.py``: the command line makes it from its class path."""
+"""Callbacks that time training steps and epochs, for ``fit.py`` and ``epochs.py``: made from their class paths."""
 
 import time
 from collections.abc import Callable
@@ -24,3 +24,24 @@ class Clock(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
             self.times.append((Clock.now() - self._start) / (batch_idx + 1 - self.warm_up))
+
+
+class EpochClock(Callback):
+    """``times`` gets the seconds of each epoch of a training, its validation and checkpoints included."""
+
+    times: ClassVar[list[float]] = []
+    now: ClassVar[Callable[[], float]] = time.perf_counter
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._start = EpochClock.now()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.current_epoch:
+            self._note()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._note()
+
+    def _note(self) -> None:
+        self.times.append(EpochClock.now() - self._start)
+        self._start = EpochClock.now()

@@ -68,6 +68,32 @@ def test_several_data_sets_and_a_config(convkit: Command, tmp_path: Path) -> Non
         assert page.height == MARGIN + 2 * (34 + TILE + 20 + MARGIN)
 
 
+@pytest.mark.parametrize("name", ["image_folder", "small_folder"])
+def test_a_folder(convkit: Command, tmp_path: Path, name: str) -> None:
+    """The sheet of a split whose files are in the order of their classes has images of all of them."""
+    for index in range(90):
+        place = tmp_path / "root" / ("train" if index % 3 else "val") / "abc"[index // 30]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), [(200, 0, 0), (0, 200, 0), (0, 0, 200)][index // 30]).save(place / f"{index}.png")
+    (tmp_path / "root/train/a/0.jpg").write_bytes(b"none")
+    words = ("--data.root", tmp_path / "root", "--data.size", 16, "--data.on_error", "skip", "--data.workers", 2)
+    out = tmp_path / "sheet.png"
+    result = convkit("data", name, *words, "--split", "val", "--images", 6, "--out", out)
+    assert (result.status, result.err) == (0, "")
+    lines = [line.split() for line in result.out.splitlines()]
+    assert lines[2] == ["a", "21" if name == "image_folder" else "20", "10", "10"]
+    assert f"left out: {tmp_path / 'root/train/a/0.jpg'}: it is not an image" in result.out
+    with Image.open(out) as page:
+        middles = [
+            page.getpixel((MARGIN + index * (TILE + MARGIN) + TILE // 2, 110)) for index in range(6)
+        ]  # in the first row of images
+    assert middles == [(200, 0, 0)] * 2 + [(0, 200, 0)] * 2 + [(0, 0, 200)] * 2
+    if name == "image_folder":  # of ten crops the sheet shows the middle one
+        result = convkit("data", name, *words, "--data.ten_crop", "true", "--split", "test", "--out", out, "--json")
+        assert result.status == 0, result.err
+        assert list(json.loads(result.out)[0]["skipped"]) == [str(tmp_path / "root/train/a/0.jpg")]
+
+
 def test_many_classes_are_summed_up(convkit: Command, tmp_path: Path) -> None:
     labels = np.repeat(np.arange(40), np.arange(40) + 1)
     images = np.zeros((len(labels), 4, 4), np.uint8)

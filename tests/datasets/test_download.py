@@ -89,13 +89,19 @@ def test_several_processes_download_once(tmp_path: Path) -> None:
         (KeyboardInterrupt(), None),
     ],
 )
-def test_nothing_half_made_is_left(error: BaseException, said: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nothing_half_made_is_left(error: BaseException, said: str | None, is_there: bool, tmp_path: Path) -> None:
     root = tmp_path / "root"
+    if is_there:
+        root.mkdir()
     with pytest.raises(UserError if said else type(error)) as raised:
         fetched(wanted(raising(error)), root)
     assert said is None or said.format(root) in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert [path.name for path in root.iterdir()] == [".Source.lock"]
+    if is_there or not said:
+        assert [path.name for path in root.iterdir()] == [".Source.lock"]
+    else:
+        assert not root.exists()
     fetched(wanted(), root)
     assert found(root) == WHOLE
 

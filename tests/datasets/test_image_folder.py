@@ -164,6 +164,10 @@ def test_a_million_files_take_little_memory() -> None:
     ("break_it", "said"),
     [
         (lambda root: shutil.rmtree(root), "there is no folder {root}; set --data.root to the folder of your images"),
+        (
+            lambda root: (shutil.rmtree(root), root.write_text("")),
+            "{root} is no folder; set --data.root to the folder of your images",
+        ),
         (lambda root: shutil.rmtree(root / "train"), "{root}/val is of a class|has no class|{root}"),
         (lambda root: (root / "train" / "ant").mkdir(), "the class folder {root}/train/ant has no images (.jpg, .jpeg"),
         (lambda root: (root / "val" / "dog").mkdir(), "the class folder {root}/val/dog has no images (.jpg, .jpeg"),

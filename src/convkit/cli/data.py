@@ -32,6 +32,7 @@ images as a network gets them: augmented, with labels.
 OPTIONS = ("config", "images", "json", "out", "split")
 SPLITS = ("train", "val", "test")
 _LISTED = 30  # classes: of more, the least and the most frequent are told
+_NAMED = 10  # files that cannot be read
 
 
 class Request(NamedTuple):
@@ -134,4 +135,7 @@ def table(summary: "Summary") -> str:
     width = max(5, *(len(name) for name, _ in rows))
     lines = [f"{'class':<{width}}" + "".join(f"{split:>9}" for split in SPLITS)]
     lines += [f"{name:<{width}}" + "".join(f"{count:>9,}" for count in counts) for name, counts in rows]
-    return "\n".join([head, *lines])
+    left_out = [f"left out: {path}: {reason}" for path, reason in list(summary.skipped.items())[:_NAMED]]
+    if more := len(summary.skipped) - len(left_out):
+        left_out.append(f"and {more:,} more")
+    return "\n".join([head, *lines, *left_out])

@@ -9,7 +9,6 @@ from jsonargparse import ArgumentError, ArgumentParser
 from convkit.cli.parse_errors import one_line
 from convkit.cli.quiet import quiet
 from convkit.datasets.base import ImageData
-from convkit.datasets.pictures import first_images
 from convkit.errors import UserError
 from convkit.report.sheet import Section, sheet
 
@@ -37,6 +36,11 @@ class Summary(NamedTuple):
     def std(self) -> tuple[float, ...]:
         return self.data.std
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Path of each image that could not be read so far, and why."""
+        return getattr(self.data, "skipped", {})
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -45,6 +49,7 @@ class Summary(NamedTuple):
             "mean": list(self.mean),
             "std": list(self.std),
             "counts": self.counts,
+            "skipped": self.skipped,
         }
 
 
@@ -82,15 +87,16 @@ def _built(words: list[str]) -> ImageData:
 
 
 def draw(found: list[Summary], split: str, count: int, path: Path) -> None:
-    """The first ``count`` images that the loader of a split gives, of every data set, into a PNG file."""
+    """``count`` images of a split, of every data set, into a PNG file."""
     sections = []
     for summary in found:
-        normalised, targets = first_images(summary.data, split, count)
-        mean, std = (torch.tensor(values)[:, None, None] for values in (summary.mean, summary.std))
-        images = normalised * std + mean
-        labels = [summary.data.class_names[target] for target in targets.tolist()]
+        data = summary.data
+        images, targets = data.sample(split, count)
+        data.teardown("fit")
+        mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
+        labels = [data.class_names[target] for target in targets.tolist()]
         shape = " x ".join(map(str, summary.image_shape))  # the font has no ×
-        sections.append(Section(f"{summary.name} · {split} · {shape}", list(images), labels))
+        sections.append(Section(f"{summary.name} · {split} · {shape}", list(images * std + mean), labels))
     try:
         sheet(sections).save(path)
     except OSError as error:

@@ -63,6 +63,13 @@ class ImageData(LightningDataModule):
         batches: Iterable[tuple[Tensor, Tensor]] = getattr(self, f"{split}_dataloader")()
         return batches
 
+    def sample(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        """Up to ``count`` images of ``"train"``, ``"val"`` or ``"test"`` as the network gets them, and their classes.
+
+        For people to look at: the first of the loader, or a better choice.
+        """
+        return first(getattr(self, f"{split}_dataloader")(), count)
+
     def rank_share(self, batch_index: int) -> float:
         """What this rank's mean loss over a training batch counts in the mean over ranks; 1 where all hold as many.
 
@@ -70,3 +77,15 @@ class ImageData(LightningDataModule):
         n_rank · ranks / n makes that average the mean over all images.
         """
         return 1.0
+
+
+def first(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """The first images, on the host, and their classes; of several crops of an image the first."""
+    images, targets, left = [], [], count
+    for batch, labels in batches:
+        images.append((batch if batch.ndim == 4 else batch[:, 0])[:left].cpu())
+        targets.append(labels[:left].cpu())
+        left -= len(images[-1])
+        if left <= 0:
+            break
+    return torch.cat(images), torch.cat(targets)

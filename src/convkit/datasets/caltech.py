@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torchvision import datasets
 
+from convkit.datasets.class_folders import Rows
 from convkit.datasets.download import Wanted, fetched
 from convkit.datasets.files import Files, folders, scan
-from convkit.datasets.photographs import Photographs, Rows
+from convkit.datasets.photographs import Photographs
 from convkit.errors import UserError
 
 

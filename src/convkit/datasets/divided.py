@@ -4,10 +4,13 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.base import ImageData
+from convkit.datasets.base import ImageData, first
 from convkit.datasets.batches import Batch
 from convkit.datasets.order import Order
 from convkit.datasets.subset import check_subset
@@ -59,10 +62,10 @@ class DividedData(ImageData):
         self._train_order: Order | None = None
 
     @abstractmethod
-    def loader(self, split: str, *, train: bool = False) -> Loader:
+    def loader(self, split: str, *, train: bool = False, few: int | None = None) -> Loader:
         """The batches of ``"train"``, ``"val"`` or ``"test"``: this rank's share, on the trainer's device.
 
-        Shuffled and augmented to ``train``; else as they are, in order.
+        Shuffled and augmented to ``train``; else as they are, in order. Of ``few`` images only, all over the split.
         """
 
     @property
@@ -86,6 +89,10 @@ class DividedData(ImageData):
     def evaluation(self, split: str) -> Loader:
         return self.loader(split)
 
+    def sample(self, split: str, count: int) -> tuple[Tensor, Tensor]:
+        # Files are in the order of their classes: the first would be of one class.
+        return first(self.loader(split, few=count), count) if split != "train" else super().sample(split, count)
+
     def train_dataloader(self) -> Loader:
         batches = self.loader("train", train=True)
         self._train_order = batches.sampler
@@ -103,3 +110,8 @@ class DividedData(ImageData):
     def rank_share(self, batch_index: int) -> float:
         # As of the images that were asked for: what a rank had to leave out, the others do not know.
         return self._train_order.share(batch_index) if self._train_order else 1.0
+
+
+def spread(count: int, few: int | None) -> NDArray[np.int64]:
+    """The places of ``few`` of ``count`` images, evenly; of all of them where there are no more."""
+    return np.arange(count) if few is None or few >= count else np.arange(few) * count // few

@@ -50,9 +50,10 @@ def fetched(wanted: Wanted, root: Path, into: Path | None = None) -> None:
             names a file outside.
     """
     target, whole = into or root, []
+    lock, is_new = target / f".{wanted.name}.lock", not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with FileLock(target / f".{wanted.name}.lock"):
+        with FileLock(lock):
             if all((target / place).exists() for place in wanted.places):  # by another process, meanwhile
                 return
             part = target / f".{wanted.name}.part"
@@ -67,6 +68,10 @@ def fetched(wanted: Wanted, root: Path, into: Path | None = None) -> None:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except _ERRORS as error:
+        if is_new:  # and empty: a mistyped name, say
+            with contextlib.suppress(OSError):
+                lock.unlink()
+                target.rmdir()
         raise UserError(_told(error, wanted, root, target, whole)) from error
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -136,6 +136,15 @@ class Requests(Sampler[Request]):
         return self.pending()
 
 
+def processes(workers: int | None) -> int:
+    """How many decode where ``workers`` are wanted; without a wish one a core that this process may use, 8 at most."""
+    if workers is None:
+        return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if workers < 0:
+        raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
+    return workers
+
+
 def in_chunks(rows: NDArray[np.int64], size: int = 64) -> Requests:
     """All of the rows in order, once."""
     return Requests(lambda: (Request(0, rows[start : start + size]) for start in range(0, len(rows), size)))
@@ -156,7 +165,7 @@ def worker_loader(images: Dataset[T], requests: Requests, workers: int, *, pin: 
     )
 
 
-def answers(loader: DataLoader[T]) -> Iterator[T]:
+def answers(loader: DataLoader[T]) -> Generator[T]:
     """What the workers send.
 
     Raises:
@@ -164,12 +173,13 @@ def answers(loader: DataLoader[T]) -> Iterator[T]:
     """
     try:
         yield from loader
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
-        reason = str(error).splitlines()[0].rstrip(". ")
+        lines = str(error).splitlines() or ["it does not answer"]
         raise UserError(
-            f"a process that decodes images ended, as it does when memory is short: {reason}; give fewer --data.workers"
+            "a process that decodes images ended, as it does when memory is short; give fewer --data.workers "
+            f"({lines[0].rstrip('. ')})"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The loader of image files: batches from worker processes, normalised where the network is."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ class FileBatches:
         self.batch_sampler = None  # Lightning asks for it where there is a sampler
         self._requests = Requests()
         self._workers: DataLoader[Fetched] | None = None
+        self._answers: Generator[Fetched] | None = None
         # (x / 255 - mean) / std, as one subtraction and one multiplication of the raw bytes
         self._shift = torch.tensor(finish.mean, device=finish.device).mul(255)[:, None, None]
         self._scale = torch.tensor(finish.std, device=finish.device).mul(255).reciprocal()[:, None, None]
@@ -83,7 +84,8 @@ class FileBatches:
             pin = self.finish.device.type == "cuda"
             self._workers = worker_loader(self.images, self._requests, self.workers, pin=pin)
         try:
-            for batch, fetched in zip(batches, answers(self._workers), strict=True):
+            self._answers = answers(self._workers)
+            for batch, fetched in zip(batches, self._answers, strict=True):
                 account(fetched, self.images.files, self.skipped)
                 own = order.bounds(batch)[0] + order.rank + order.ranks * fetched.places
                 self.positions = torch.from_numpy(indices[own])
@@ -95,7 +97,9 @@ class FileBatches:
 
     def close(self) -> None:
         """End the worker processes; the next pass starts new ones. What the garbage collector finds ends slowly."""
-        self._workers = None
+        if self._answers:
+            self._answers.close()  # of a pass that was left in the middle, and holds them
+        self._answers = self._workers = None
 
     def _finished(self, fetched: Fetched, batch: int) -> Batch:
         order, device, augment = self.sampler, self.finish.device, self.finish.augment

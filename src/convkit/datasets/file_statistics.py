@@ -24,7 +24,7 @@ def measured(
     """Statistics of ``rows``, or of an even sample of :data:`SAMPLE` of them.
 
     Kept in ``folder``, under a name that changes with the sampled files and the view; measured each time where it
-    cannot be written.
+    cannot be written, or where files cannot be read: so that ``skipped`` gets them each time.
     """
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(np.int64)]
     key = hashlib.sha256(images.files.stamp(rows) + repr(images.view).encode()).hexdigest()[:20]
@@ -33,7 +33,11 @@ def measured(
         return Statistics(
             tuple(kept["mean"].tolist()), tuple(kept["std"].tolist()), torch.from_numpy(kept["average_image"])
         )
-    found = _measure(images, rows, workers, skipped)
+    failed: dict[str, str] | None = None if skipped is None else {}
+    found = _measure(images, rows, workers, failed)
+    if skipped is not None and failed:
+        skipped.update(failed)
+        return found
     # Beside those that are already there, then renamed: what is found there is whole.
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

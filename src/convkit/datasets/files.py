@@ -107,5 +107,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             )
     except FileNotFoundError:
         raise UserError(f"there is no folder {folder}; set --data.root to the folder of your images") from None
+    except NotADirectoryError:
+        raise UserError(f"{folder} is no folder; set --data.root to the folder of your images") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error

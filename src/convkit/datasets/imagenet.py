@@ -25,11 +25,12 @@ class ImageNet(ImageFolder):
 
     def __init__(self, root: str, **options: Any) -> None:
         super().__init__(root, **options)
-        if "val" not in self.parts:
-            raise UserError(f"{self.root} has no train and val folders, each with class folders such as n01440764")
-        if other := [name for name in self.folder_names if not _is_wnid(name)]:
-            raise UserError(f"{self.root}: {other[0]} is no WordNet id such as n01440764; image_folder takes any names")
-        self.class_names = _readable(self.folder_names, self.root)
+        place, names = self.folders.root, self.folders.names
+        if "val" not in self.folders.parts:
+            raise UserError(f"{place} has no train and val folders, each with class folders such as n01440764")
+        if other := [name for name in names if not _is_wnid(name)]:
+            raise UserError(f"{place}: {other[0]} is no WordNet id such as n01440764; image_folder takes any names")
+        self.class_names = _readable(names, place)
 
 
 def _is_wnid(name: str) -> bool:

@@ -1,43 +1,30 @@
-"""Data sets that fit into memory: one uint8 tensor a split, batches by index, augmented and normalised in one go."""
+"""Data sets of training and test images that fit into memory."""
 
 from abc import abstractmethod
-from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from convkit.datasets.augment import Augment
-from convkit.datasets.batches import Batches, Split, resident
-from convkit.datasets.divided import DividedData
-from convkit.datasets.order import Order
-from convkit.datasets.statistics import Statistics, measure
+from convkit.datasets.batches import Split
+from convkit.datasets.resident import ResidentData
 from convkit.datasets.subset import stratified, subset
 from convkit.errors import UserError
 
 _MOVED = 1024  # images at once
 
 
-class InMemoryData(DividedData):
+class InMemoryData(ResidentData):
     """Base of the in-memory data sets; a subclass sets the five attributes of ``ImageData`` and ``load``.
 
-    After ``setup``, ``splits`` has the images and labels of ``"train"``, ``"val"`` and ``"test"``, and ``indices``
-    their places among the images that ``load`` gave: the training images for the first two, the test images for the
-    third.
+    ``indices`` are places among the images that ``load`` gave: the training images for ``"train"`` and ``"val"``, the
+    test images for ``"test"``.
     """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.splits: dict[str, Split] = {}
-        self.indices: dict[str, Tensor] = {}
 
     @abstractmethod
     def load(self) -> tuple[Split, Split]:
         """The training and the test images, as published. ``setup`` rearranges the training images in place."""
 
-    def setup(self, stage: str | None = None) -> None:
-        if self.splits:
-            return
+    def divide(self) -> tuple[dict[str, Split], dict[str, Tensor]]:
         train, test = self.load()
         for name, split in (("training", train), ("test", test)):
             if not len(split.images):
@@ -50,12 +37,9 @@ class InMemoryData(DividedData):
         if train.images.untyped_storage().data_ptr() == test.images.untyped_storage().data_ptr():
             train = Split(train.images.clone(), train.targets.clone())  # the test images stay as they are
         val = train.take(held_out) if self.val_fraction else test
-        self.splits = {"train": _compact(train, kept), "val": val, "test": test}
         every = torch.arange(len(test.images))
-        self.indices = {"train": kept, "val": held_out if self.val_fraction else every, "test": every}
-        for name in ("mean", "std"):
-            if not hasattr(self, name):
-                setattr(self, name, getattr(self.statistics, name))
+        indices = {"train": kept, "val": held_out if self.val_fraction else every, "test": every}
+        return {"train": _compact(train, kept), "val": val, "test": test}, indices
 
     def _choose(self, train: Split) -> tuple[Tensor, Tensor]:
         """Places of the images to train on and of those held out, both ascending."""
@@ -69,29 +53,6 @@ class InMemoryData(DividedData):
             targets[kept], self.class_names, fraction=self.fraction, per_class=self.per_class, seed=self.seed
         )
         return kept[chosen], held_out
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Mean, deviation and average of the images to train on."""
-        return measure(self.splits["train"].images)
-
-    @property
-    def average_image(self) -> Tensor:
-        """C×H×W float from 0 to 1: the mean of the images to train on."""
-        return self.statistics.average_image
-
-    def labels(self, split: str) -> Tensor:
-        return self.splits[split].targets
-
-    def loader(self, split: str, *, train: bool = False) -> Batches:
-        order = self.order(split, len(self.splits[split].images), shuffle=train)
-        held = resident(self.splits[split], self.device)
-        return Batches(held, order, self.mean, self.std, self.augment if train else Augment(), self.device)
-
-    def pick(self, split: str, positions: Tensor) -> Tensor:
-        order = Order(len(positions), len(positions), seed=0, shuffle=False)
-        (batch,) = Batches(self.splits[split].take(positions), order, self.mean, self.std, Augment())
-        return batch[0]
 
 
 def _compact(split: Split, kept: Tensor) -> Split:

@@ -9,23 +9,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
+from convkit.datasets.class_folders import Rows, completed
 from convkit.datasets.crops import CentreCrop, RandomResizedCrop, TenCrops, View
 from convkit.datasets.decoded_cache import DecodedCache, cache_key, open_cache, parse_size
-from convkit.datasets.divided import DividedData
-from convkit.datasets.fetch import ImageFiles, ShrunkFiles, answers, in_chunks, worker_loader
+from convkit.datasets.divided import DividedData, spread
+from convkit.datasets.fetch import ImageFiles, ShrunkFiles, answers, in_chunks, processes, worker_loader
 from convkit.datasets.file_batches import FileBatches, Finish, account
 from convkit.datasets.file_statistics import measured
 from convkit.datasets.files import Files
 from convkit.datasets.order import Order
-from convkit.datasets.statistics import Statistics
-from convkit.datasets.subset import stratified, subset
-from convkit.errors import UserError
-
-Rows = NDArray[np.int64]
+from convkit.datasets.statistics import Statistics, known
 
 
 class Photographs(DividedData):
@@ -66,8 +62,6 @@ class Photographs(DividedData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if workers is not None and workers < 0:
-            raise ValueError(f"data.workers is a number of processes and cannot be {workers}")
         self.on_error = on_error
         self.train_view: View = RandomResizedCrop(size, scale or (0.08, 1.0), ratio or (3 / 4, 4 / 3), flip)
         self.resize = round(size * 8 / 7) if resize is None else resize
@@ -76,16 +70,12 @@ class Photographs(DividedData):
         self.view: View = CentreCrop(size, self.resize)
         self.test_view: View = TenCrops(size, self.resize) if ten_crop else self.view
         self.image_shape = (3, size, size)
-        self.workers = min(8, _cores()) if workers is None else workers
+        self.workers = processes(workers)
         self.cache_limit = parse_size(cache) if cache else 0
         default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "convkit"
         self.cache_dir = Path(cache_dir or default).expanduser()
-        for name, given in (("mean", mean), ("std", std)):
-            if given is None:
-                continue
-            if len(given) != 3 or (name == "std" and min(given) <= 0):
-                raise ValueError(f"data.{name} is three numbers{' above 0' if name == 'std' else ''}, not {given}")
-            setattr(self, name, tuple(given))
+        for name, given in known(mean, std).items():
+            setattr(self, name, given)
         self.skipped: dict[str, str] = {}  # path of each image that was left out, and why
         self.splits: dict[str, Rows] = {}
         self._cache: DecodedCache | None = None
@@ -104,7 +94,7 @@ class Photographs(DividedData):
         if self.splits:
             return
         self.files, rows = self.load()
-        self.splits = self._completed(rows)
+        self.splits = completed(self.files, rows, self)
         if self.cache_limit:
             self._cache = self._opened_cache()
         for name in ("mean", "std"):
@@ -125,31 +115,6 @@ class Photographs(DividedData):
     def labels(self, split: str) -> Tensor:
         return torch.from_numpy(self.files.targets[self.splits[split]])
 
-    def _completed(self, rows: dict[str, Rows]) -> dict[str, Rows]:
-        """The three splits: validation from training where there is none, test the validation's where there is none."""
-        train = rows["train"]
-        if "val" not in rows and self.val_fraction:
-            held_out = stratified(self.files.targets[train], self.val_fraction, self.seed).numpy()
-            rows = {**rows, "train": train[~held_out], "val": train[held_out]}
-        known = [name for name in ("val", "test") if name in rows]
-        if not known:
-            raise UserError(f"{self.files.root} has no validation images; give some, or --data.val_fraction above 0")
-        rows = {"train": rows["train"], "val": rows[known[0]], "test": rows[known[-1]]}
-        for name, kind in (("train", "training"), ("val", "validation"), ("test", "test")):
-            if not len(rows[name]):
-                raise UserError(
-                    f"{self.files.root}: {len(self.files)} images leave none for {kind}; "
-                    f"data.val_fraction is {self.val_fraction}"
-                )
-        chosen = subset(
-            self.files.targets[rows["train"]],
-            self.class_names,
-            fraction=self.fraction,
-            per_class=self.per_class,
-            seed=self.seed,
-        )
-        return {**rows, "train": rows["train"][chosen.numpy()]}
-
     def _opened_cache(self) -> DecodedCache:
         everything = np.arange(len(self.files))
 
@@ -169,8 +134,10 @@ class Photographs(DividedData):
 
     # -- loaders -------------------------------------------------------------------------------------------------
 
-    def loader(self, split: str, *, train: bool = False, view: View | None = None) -> FileBatches:
-        rows = self.splits[split]
+    def loader(
+        self, split: str, *, train: bool = False, few: int | None = None, view: View | None = None
+    ) -> FileBatches:
+        rows = self.splits[split][spread(len(self.splits[split]), few)]
         batches = FileBatches(
             ImageFiles(self.files, view or (self.train_view if train else self.view), self.seed, self._cache),
             rows,
@@ -199,6 +166,9 @@ class Photographs(DividedData):
             batches.close()
         self._loaders = []
 
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown()  # Lightning leaves that out
+
     def test_dataloader(self) -> FileBatches:
         return self.loader("test", view=self.test_view)
 
@@ -206,8 +176,3 @@ class Photographs(DividedData):
         batches = self.loader("test", view=self.test_view)
         batches.skipped = None  # its results are told apart by their place
         return batches
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convkit.datasets.base import ImageData
+from convkit.datasets.base import ImageData, first
 from convkit.datasets.decode import Picture, Unreadable
 from convkit.datasets.photographs import Photographs
+from convkit.datasets.small_folder import SmallFolder
 from convkit.errors import UserError
 
 
@@ -27,7 +28,7 @@ def _pixels(data: ImageData, path: Path) -> Tensor:
     """C×H×W uint8."""
     try:
         picture = Picture(np.fromfile(path, dtype=np.uint8))
-        if isinstance(data, Photographs):
+        if isinstance(data, Photographs | SmallFolder):
             out = torch.empty(data.view.shape, dtype=torch.uint8)
             data.view(picture, np.empty(0), out)
             return out
@@ -51,15 +52,5 @@ def _as_it_is(picture: Picture, path: Path, image_shape: tuple[int, int, int]) -
 
 
 def first_images(data: ImageData, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """The first images that the loader of ``"train"``, ``"val"`` or ``"test"`` gives, normalised, and their classes.
-
-    Of several crops of an image the first.
-    """
-    images, targets, left = [], [], count
-    for batch, labels in getattr(data, f"{split}_dataloader")():
-        images.append((batch if batch.ndim == 4 else batch[:, 0])[:left].cpu())
-        targets.append(labels[:left].cpu())
-        left -= len(images[-1])
-        if left <= 0:
-            break
-    return torch.cat(images), torch.cat(targets)
+    """The first images that the loader of ``"train"``, ``"val"`` or ``"test"`` gives, normalised, and their classes."""
+    return first(getattr(data, f"{split}_dataloader")(), count)

@@ -30,3 +30,19 @@ def measure(images: Tensor) -> Statistics:
     mean = average.mean((1, 2))
     std = (squares.mean((1, 2)) / (255**2 * len(images)) - mean**2).clamp_min(1e-12).sqrt()
     return Statistics(tuple(mean.tolist()), tuple(std.tolist()), average.to(torch.float32))
+
+
+def known(mean: list[float] | None, std: list[float] | None) -> dict[str, tuple[float, ...]]:
+    """Those that are given, of red, green and blue.
+
+    Raises:
+        ValueError: they are not three numbers, or cannot be divided by.
+    """
+    found = {}
+    for name, given in (("mean", mean), ("std", std)):
+        if given is None:
+            continue
+        if len(given) != 3 or (name == "std" and min(given) <= 0):
+            raise ValueError(f"data.{name} is three numbers{' above 0' if name == 'std' else ''}, not {given}")
+        found[name] = tuple(given)
+    return found
