@@ -99,7 +99,9 @@ def test_from_every_checkpoint(tmp_path: Path, schedule: str, options: dict[str,
         assert same(resumed["callbacks"]["Freezing"], last["callbacks"]["Freezing"])
 
 
-@pytest.mark.xfail(reason="the average of what learned before a stop in mid-epoch is off by 1e-5; the weights are exact")
+@pytest.mark.xfail(
+    reason="the average of what learned before a stop in mid-epoch is off by 1e-5; the weights are exact"
+)
 def test_with_averaged_weights(tmp_path: Path) -> None:
     run(tmp_path / "whole", "sgd", AT_STALLS, Averaging(0.5))
     last = contents(tmp_path / "whole" / "16-epoch.ckpt")
