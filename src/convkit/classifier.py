@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -285,7 +286,9 @@ class Classifier(LightningModule):
             self._epoch.load_state_dict(means["epoch"], self.device)
             self._logged_at = checkpoint["global_step"]
             self._used = checkpoint["rates"]
-        if self._schedule and not self._schedule.ema and self._trainer and self._trainer.state.fn == "fit":
+        callbacks = getattr(self._trainer, "callbacks", [])
+        fits = self._trainer is not None and self._trainer.state.fn == "fit"
+        if fits and not any(isinstance(each, WeightAveraging) for each in callbacks):
             # Trained with an average of the weights, it goes on without from the weights themselves.
             checkpoint["state_dict"] = checkpoint.get("current_model_state", checkpoint["state_dict"])
         state = {key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items()}

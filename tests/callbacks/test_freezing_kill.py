@@ -14,6 +14,7 @@ from two_ranks import PRELOADED
 from convkit.architectures.densenet_cifar import DenseNetCifar
 from convkit.callbacks.interruption import Interruption
 from convkit.cli.front import main
+from saved_states import contents, same
 
 # Batch norm, dropout, momentum; 8 steps an epoch, thawed after the second epoch and after the third.
 CONFIG = """
@@ -54,21 +55,6 @@ def ended(*words: str, folder: Path, kill_at: int | None = None) -> int | None:
     process.start()
     process.join(120)
     return process.exitcode
-
-
-def contents(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(path, weights_only=True)
-    return loaded
-
-
-def same(left: Any, right: Any) -> bool:
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
 
 
 @pytest.fixture(scope="module")

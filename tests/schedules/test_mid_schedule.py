@@ -21,6 +21,7 @@ from convkit.schedules.plateau import Plateau
 from convkit.schedules.polynomial import Polynomial
 from convkit.schedules.steps import Steps
 from convkit.schedules.timm import Timm
+from saved_states import same
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -75,17 +76,6 @@ def stopped(folder: Path, schedule: Schedule, step: int, **options: Any) -> Path
     with pytest.raises(Interrupted):
         fit(folder, classifier(schedule), *checkpoints(folder), Stops(path, step), **options)
     return path
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal through and through, tensors bit for bit."""
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(value, right[key]) for key, value in left.items())
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
 
 
 def rows(folder: Path, after: int) -> list[dict[str, float]]:

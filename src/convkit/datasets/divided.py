@@ -18,9 +18,10 @@ from convkit.errors import UserError
 
 
 class Loader(Protocol):
-    """Batches in an order."""
+    """Batches in an order; ``positions`` are those of the last batch's images in the split."""
 
     sampler: Order
+    positions: Tensor
 
     def __iter__(self) -> Iterator[Batch]: ...
 

@@ -9,6 +9,8 @@ from convkit.convnet import ConvNet
 from convkit.datasets.augment import Augment
 from convkit.datasets.base import ImageData
 from convkit.datasets.batches import Batch, Batches, Split
+from convkit.datasets.divided import DividedData
+from convkit.datasets.file_batches import FileBatches
 from convkit.datasets.order import Order
 from convkit.errors import UserError
 from convkit.parts import HEAD
@@ -35,9 +37,9 @@ class FeatureData(ImageData):
         name = type(images).__name__
         if HEAD not in net.stages:
             raise UserError(f"{type(net).__name__} has no stage called head, so nothing can be trained on its features")
-        if not hasattr(images, "loader"):
+        if not isinstance(images, DividedData):
             raise UserError(f"{name} cannot give its training images without augmentation, which features are made of")
-        if getattr(images, "augment", Augment()) != Augment():
+        if images.augment != Augment():
             raise UserError("features are computed once, so nothing can change from epoch to epoch; drop data.augment")
         self.images, self.net = images, net
         self.num_classes, self.image_shape = images.num_classes, images.image_shape
@@ -86,17 +88,15 @@ class FeatureData(ImageData):
     def _batches(self, split: str, *, shuffle: bool) -> Batches:
         if split not in self.features:
             self.features[split] = self._computed(split)
-        held, asked = self.features[split], self.images.loader(split).sampler
-        order = Order(
-            asked.count, asked.batch_size, seed=asked.seed, shuffle=shuffle, rank=asked.rank, ranks=asked.ranks
-        )
+        held = self.features[split]
+        order = self.images.order(split, len(held.images), shuffle=shuffle)
         return _FeatureBatches(held, order, (0.0,), (1.0,), Augment())
 
     @torch.no_grad()
     def _computed(self, split: str) -> Split:
-        loader = self.images.loader(split)
-        loader.skipped = None  # features are told apart by their place
-        order, targets = loader.sampler, self.images.labels(split)
+        loader, targets = self.images.loader(split), self.images.labels(split)
+        if isinstance(loader, FileBatches):
+            loader.skipped = None  # what cannot be read ends the fit: its features would be missing in every epoch
         found: Tensor | None = None
         modes = {module: module.training for module in self.net.modules()}
         self.net.eval()
@@ -104,16 +104,15 @@ class FeatureData(ImageData):
             for index, (images, _) in enumerate(loader):
                 features = self._of(images, check=index == 0)
                 if found is None:
-                    found = features.new_zeros((order.count, *features.shape[1:]))
-                start, stop = order.bounds(index)
-                found[start + order.rank : stop : order.ranks] = features
+                    found = features.new_zeros((len(targets), *features.shape[1:]))
+                found[loader.positions] = features
         finally:
             for module, mode in modes.items():
                 module.training = mode
-            if hasattr(loader, "close"):
+            if isinstance(loader, FileBatches):
                 loader.close()
         assert found is not None  # a split has at least one image of every rank
-        if order.ranks > 1:
+        if loader.sampler.ranks > 1:
             torch.distributed.all_reduce(found)  # the ranks' rows are zero in all others
         return Split(found, targets.to(found.device))
 
