@@ -17,7 +17,7 @@ SOURCE = ROOT / "src"
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
     {"errors", "plugins", "arithmetic", "run_directory"},  # standard library only
-    {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected"},  # torch
+    {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected", "step_seed"},  # torch
     {
         "weights",
         "timm_weights",
@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
     },
     {
         "classifier",
+        "curves",
         "run",
         "deployment",
         "tracking",
@@ -55,6 +56,7 @@ BESIDE = {
     ("projections", "inspection"): "where in the image a unit looks",
     ("evolution", "inspection"): "where in the image a unit looks",
     ("evolution", "projections"): "the window of the image that a winner saw",
+    ("classifier", "curves"): "what its steps cost",
     ("analyses", "classifier"): "they are asked of a trained model",
     ("timm_weights", "weights"): "what timm publishes lies in files",
     ("sources", "weights"): "a source is a file of weights",

@@ -1,7 +1,6 @@
 """The LightningModule: a network, a schedule, and what is counted. Nothing else."""
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +11,16 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from convkit.convnet import ConvNet, Outputs, as_outputs
+from convkit.curves import TrainingCurves
 from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
-from convkit.metrics import EvaluationMetrics, RunningMeans
+from convkit.metrics import EvaluationMetrics
 from convkit.parts import HEAD, select
 from convkit.schedules.base import Schedule
 from convkit.schedules.watch import Watch
 from convkit.start import Start, start_from
+from convkit.step_seed import seed_step
 from convkit.weights import differences
 
 Batch = tuple[Tensor, Tensor]
@@ -66,12 +67,9 @@ class Classifier(LightningModule):
             self.net.to(memory_format=torch.channels_last)
         self.metrics = EvaluationMetrics(num_classes)
         self.confusion: Tensor | None = None  # of the last validation or test
-        self._since_log = RunningMeans()
-        self._epoch = RunningMeans()
-        self._logged_at = 0
-        self._on_features = False
+        self._curves = TrainingCurves(self)
+        self.on_features = False  # whether batches are of features, for the head alone
         self._rested: list[torch.nn.Parameter] = []  # what learned before a fit on features
-        self._used: dict[str, float] = {}  # the rates of the step at hand
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes here which hook runs, forty times a step; torch's way, which looks for parameters and
@@ -105,7 +103,7 @@ class Classifier(LightningModule):
         return self._outputs(images).logits
 
     def _outputs(self, images: Tensor) -> Outputs:
-        if self._on_features:
+        if self.on_features:
             return as_outputs(self.net.stage(HEAD)(images))
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -114,10 +112,13 @@ class Classifier(LightningModule):
     # -- training ------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        self._on_features = isinstance(self._data, FeatureData)
-        if self._on_features:
+        self.on_features = isinstance(self._data, FeatureData)
+        if self.on_features:
+            head = {*select(self.net, HEAD, HEAD)}
             if stage == "fit":
-                self._check_rates()
+                body = {name for name, _ in self.net.named_parameters()} - head
+                why = "never learns on cached features; leave its rate out"
+                self.schedule.refuse_idle_rates(self.net, body, why)
             self._rested = self._rested or [each for each in self.net.parameters() if each.requires_grad]
             self.net.requires_grad_(False)
             self.net.stage(HEAD).requires_grad_(True)
@@ -128,14 +129,8 @@ class Classifier(LightningModule):
         if stage == "fit" and self.compiles:  # not sooner: who opens the run may hang hooks into it
             self.net.compile()  # in place: the weights keep their names
 
-    def _check_rates(self) -> None:
-        head = {*select(self.net, HEAD, HEAD)}
-        for name in (self._schedule and self._schedule.rates) or {}:
-            if head.isdisjoint(select(self.net, name, "model.schedule.rates")):
-                raise UserError(f"model.schedule.rates: {name!r} never learns on cached features; leave its rate out")
-
     def teardown(self, stage: str) -> None:
-        self._on_features = False
+        self.on_features = False
         for each in self._rested:
             each.requires_grad_(True)
         self._rested = []
@@ -152,69 +147,30 @@ class Classifier(LightningModule):
         return [Watch(self.logged_metrics), *self._schedule.callbacks()] if self._schedule else []
 
     def on_train_start(self) -> None:
-        if self._since_log.count and self._logs_now():  # a signal ended the fit before this row was written
-            self._log_step()
+        self._curves.resume()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout and its like draw from (seed, step, rank) alone, and from which part of the step it is where several
-        # batches make one: a resumed fit needs no random state from its file.
-        if seed := os.environ.get("PL_GLOBAL_SEED"):
-            part = batch_idx % self._trainer.accumulate_grad_batches if self._trainer else 0
-            self._seed((int(seed) * 1_000_003 + self.global_step) * 65_537 + part * 4_099 + self.global_rank)
-
-    def _seed(self, seed: int) -> None:
-        # Not torch.manual_seed: for every kind of device that there is no use of it keeps the call, with the whole
-        # stack, for the day that one is initialised. That cost a millisecond a step.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type in ("cuda", "xpu", "mps"):
-            getattr(torch, self.device.type).manual_seed(seed)
+        part = batch_idx % self._trainer.accumulate_grad_batches if self._trainer else 0
+        seed_step(self.global_step, part, self.global_rank, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self._used = self.rates()
+        self._curves.begin_step(self.rates())
         images, targets = self.schedule.mixed(*batch, self.metrics.num_classes)
         losses = self.schedule.losses(self._outputs(images), targets)
         if self.trainer.world_size > 1:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             share = data.rank_share(batch_idx) if isinstance(data, ImageData) else 1.0
             losses = {name: value * share for name, value in losses.items()}
-        self._since_log.add(losses)
-        self._epoch.add(losses)
+        self._curves.add(losses)
         return losses["loss"]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        # Straight to the loggers: self.log in every step costs more than a small network's own step.
-        if self.global_step > self._logged_at and self._logs_now():
-            self._log_step()
+        self._curves.end_step()
         if self.trainer.is_last_batch:
-            self._end_epoch()
-
-    def _logs_now(self) -> bool:
-        return bool(self.global_step % self.trainer.log_every_n_steps == 0)  # type: ignore[attr-defined]
+            self._curves.end_epoch()
 
     def on_train_epoch_end(self) -> None:
-        self._end_epoch()  # where max_steps or an interruption ended it before its last batch
-
-    def _end_epoch(self) -> None:
-        """The mean of the whole epoch, for callbacks and the progress line; the loggers have its parts."""
-        if self._since_log.count:
-            self._log_step()
-        if self._epoch.count:
-            self.log_dict(self._over_ranks(self._epoch.read()), on_step=self.trainer.is_last_batch, logger=False)
-
-    def _log_step(self) -> None:
-        self._logged_at = self.global_step
-        means = self._over_ranks(self._since_log.read())
-        if not self.trainer.is_global_zero:
-            return
-        values = {name: value.item() for name, value in means.items()}
-        values |= {"epoch": self.current_epoch, **self._used}
-        for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step)
-
-    def _over_ranks(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        values = self.trainer.strategy.reduce(torch.stack(list(means.values())), reduce_op="mean")
-        assert isinstance(values, Tensor)
-        return {f"train/{name}": value for name, value in zip(means, values, strict=True)}
+        self._curves.end_epoch()  # where max_steps or an interruption ended it before its last batch
 
     def rates(self) -> dict[str, float]:
         """The learning rate of each parameter group for the step to come, as ``lr/<group>``.
@@ -276,16 +232,11 @@ class Classifier(LightningModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        means = {"since_log": self._since_log.state_dict(), "epoch": self._epoch.state_dict()}
-        checkpoint |= {"running_means": means, "rates": self._used}
+        checkpoint |= self._curves.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.start = None  # its weights are replaced
-        if means := checkpoint.get("running_means"):
-            self._since_log.load_state_dict(means["since_log"], self.device)
-            self._epoch.load_state_dict(means["epoch"], self.device)
-            self._logged_at = checkpoint["global_step"]
-            self._used = checkpoint["rates"]
+        self._curves.load_state_dict(checkpoint, checkpoint["global_step"])
         callbacks = getattr(self._trainer, "callbacks", [])
         fits = self._trainer is not None and self._trainer.state.fn == "fit"
         if fits and not any(isinstance(each, WeightAveraging) for each in callbacks):

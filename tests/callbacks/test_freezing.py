@@ -99,6 +99,22 @@ def test_a_stage_thaws_at_each_stall(every: int, capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_without_a_sanity_check_what_nothing_of_ours_logs_is_refused_at_once() -> None:
+    model = classifier()
+    before = state(model.net)
+    with pytest.raises(UserError, match=r"^Freezing watches 'val/acc', which nothing logs; choose"):
+        fit(model, Freezing(policy="few", thaw_when_stalled="body", monitor="val/acc"), num_sanity_val_steps=0)
+    assert not changed(before, state(model.net))
+
+
+def test_a_callback_of_the_users_may_log_what_is_watched_without_a_sanity_check() -> None:
+    model, watch = classifier(aux=False), Watch()
+    freezing = Freezing(freeze="body", thaw_when_stalled="body", monitor="val/scripted", patience=0)
+    fit(model, Scripted([1.0, 1.0, 1.0]), freezing, watch, max_epochs=3, num_sanity_val_steps=0)
+    assert watch.moved(0, 8) == keys(model, "classifier.4")
+    assert watch.moved(8, 9) == set(model.net.state_dict())
+
+
 def test_patience_counts_as_written() -> None:
     stall = Stall(patience=0, threshold=0.0)
     assert [stall.judge(value) for value in (3.0, 2.0, 2.0, 2.0, 1.0)] == [False, False, True, True, False]
@@ -214,8 +230,6 @@ class Rated(Plateau):
         (None, [Freezing(freeze="conv9")], {}, "Freezing.freeze: 'conv9' is no stage, module or parameter of Small"),
         (None, [Freezing(policy="few", thaw_when_stalled="body", monitor="val/top1_eror")], {},
          "Freezing watches 'val/top1_eror', which nothing logs; did you mean val/top1_error?"),
-        (None, [Freezing(policy="few", thaw_when_stalled="body", monitor="val/acc")], {"num_sanity_val_steps": 0},
-         "Freezing watches 'val/acc', which nothing logs; "),
         (None, [Freezing(policy="few", thaw_when_stalled="body")], {"limit_val_batches": 0},
          "Freezing watches 'val/top1_error', and there is no validation"),
         (None, [Freezing(freeze=["body", "head"])], {}, "Freezing freezes all of Small: nothing is left to learn"),

@@ -140,6 +140,9 @@ def test_features_train_the_head_alone(check: Check) -> None:
     assert group["learns"] == {"start": head, "never": found["parameters"] - head}
     assert found["memory"]["gradients"] == 4 * head
     assert found["memory"]["optimizer"] == 4 * head
+    # Of each image what the head gets, 84 numbers, ten log-probabilities and the class; the loss's weight; no feature map.
+    batch = found["memory"]["batch"]
+    assert found["memory"]["activations"] == batch * (4 * 84 + 4 * 10 + 8) + 4
 
 
 # -- the rate ----------------------------------------------------------------------------------------------------------
@@ -381,6 +384,20 @@ def test_a_checkpoint_to_go_on_from(check: Check, refused: Callable[..., list[st
     assert "the checkpoint is of another network than Plain" in said
     (said, *_) = refused("--ckpt_path", trained, "--trainer.max_epochs", 5, "--model.schedule", "check_pieces.Stairs")
     assert "groups" in said
+
+
+def test_what_has_thawed_before_it_goes_on(check: Check, fit: Command) -> None:
+    words = (*FREEZE, "--trainer.callbacks.freeze", "[conv1, conv3, fc5]",
+             "--trainer.callbacks.thaw", "{1: [fc5], 3: [conv3]}")  # fmt: skip
+    assert fit(*words, "--trainer.max_epochs", 2).status == 0
+    counts = {name: sum(each.numel() for each in getattr(LeNet(10, (1, 16, 16)), name).parameters())
+              for name in ("conv1", "conv3")}  # fmt: skip
+    found = check("--ckpt_path", "last", "--trainer.max_epochs", 5)
+    (group,) = found["groups"]
+    rest = found["parameters"] - sum(counts.values())
+    assert group["learns"] == {"start": rest, "epoch 4": counts["conv3"], "never": counts["conv1"]}
+    thawing = [note for note in found["notes"] if note.startswith("thawing")]
+    assert thawing == ["thawing after epoch 3: conv3"]
 
 
 # -- text, and what is left alone --------------------------------------------------------------------------------------

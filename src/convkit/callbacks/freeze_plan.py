@@ -96,25 +96,6 @@ def make_plan(
     return Plan(start, thaws)
 
 
-def check_rates(net: ConvNet, plan: Plan, rates: Iterable[str]) -> None:
-    """Refuse a learning rate of its own for what never learns.
-
-    Args:
-        net: the network.
-        plan: of the fit.
-        rates: the stages or patterns that have one; of several that fit a parameter the last one counts.
-
-    Raises:
-        UserError: all that one of them counts for is frozen for ever.
-    """
-    owner = {each: name for name in rates for each in select(net, name, "model.schedule.rates")}
-    for name in dict.fromkeys(owner.values()):
-        if plan.for_ever.issuperset(each for each in owner if owner[each] == name):
-            raise UserError(
-                f"model.schedule.rates: {name!r} is frozen for ever by Freezing; thaw it, or leave its rate out"
-            )
-
-
 def selected(net: ConvNet, names: Iterable[str], option: str) -> frozenset[str]:
     """The parameters of stages, modules or patterns.
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
-from convkit.callbacks.freeze_plan import Plan, Thaw, check_rates, frozen_by, kinds, make_plan, policy_for, selected
+from convkit.callbacks.freeze_plan import Plan, Thaw, frozen_by, kinds, make_plan, policy_for, selected
 from convkit.callbacks.freeze_words import described, thawing
 from convkit.callbacks.replicas import rebuild
 from convkit.callbacks.resting import Resting
@@ -17,6 +17,7 @@ from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.errors import UserError, did_you_mean
 from convkit.parts import HEAD, parameters_of, parts
+from convkit.schedules.watch import has_strangers
 
 
 class Freezing(Callback):
@@ -103,6 +104,11 @@ class Freezing(Callback):
         frozen = frozen_by(net, chosen) if chosen else selected(net, self.freeze, "Freezing.freeze")
         return make_plan(net, frozen, self.thaw, self.thaw_when_stalled), lines
 
+    @property
+    def remaining(self) -> Plan:
+        """What is frozen now and what of it is to thaw, inside a fit."""
+        return Plan(self._frozen, list(self._waiting))
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
@@ -115,7 +121,8 @@ class Freezing(Callback):
         self._own = [name for name, each in self._net.named_parameters() if each.requires_grad]
         self._plan, lines = self.plan(self._net, trainer.datamodule)  # type: ignore[attr-defined]
         if self.policy != "auto":  # what that chooses nobody can know beforehand
-            check_rates(self._net, self._plan, getattr(pl_module.schedule, "rates", None) or {})
+            why = "is frozen for ever by Freezing; thaw it, or leave its rate out"
+            pl_module.schedule.refuse_idle_rates(self._net, self._plan.for_ever, why)
         if isinstance(trainer.datamodule, FeatureData):  # type: ignore[attr-defined]
             self._check_features(self._plan)
         self._apply()
@@ -160,7 +167,8 @@ class Freezing(Callback):
             raise UserError(f"Freezing watches {self.monitor!r}, and there is no validation")
         assert isinstance(pl_module, Classifier)
         known = self._seen | set(pl_module.logged_metrics)
-        if self.monitor not in known and not trainer.ckpt_path:  # a resumed fit has no sanity check, and had one
+        untold = trainer.ckpt_path or (not self._seen and has_strangers(trainer))  # without a sanity check
+        if self.monitor not in known and not untold:
             raise UserError(f"Freezing watches {self.monitor!r}, which nothing logs{did_you_mean(self.monitor, known)}")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

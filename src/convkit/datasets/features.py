@@ -1,5 +1,7 @@
 """The classifier's inputs in place of the images: the body runs once over each image, and never again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -93,22 +95,25 @@ class FeatureData(ImageData):
         return _FeatureBatches(held, order, (0.0,), (1.0,), Augment())
 
     @torch.no_grad()
+    def features_of(self, images: Tensor) -> Tensor:
+        """N×C×H×W normalised images to what the head gets of them."""
+        with _evaluating(self.net):
+            return self._of(images, check=True)
+
+    @torch.no_grad()
     def _computed(self, split: str) -> Split:
         loader, targets = self.images.loader(split), self.images.labels(split)
         if isinstance(loader, FileBatches):
             loader.skipped = None  # what cannot be read ends the fit: its features would be missing in every epoch
         found: Tensor | None = None
-        modes = {module: module.training for module in self.net.modules()}
-        self.net.eval()
         try:
-            for index, (images, _) in enumerate(loader):
-                features = self._of(images, check=index == 0)
-                if found is None:
-                    found = features.new_zeros((len(targets), *features.shape[1:]))
-                found[loader.positions] = features
+            with _evaluating(self.net):
+                for index, (images, _) in enumerate(loader):
+                    features = self._of(images, check=index == 0)
+                    if found is None:
+                        found = features.new_zeros((len(targets), *features.shape[1:]))
+                    found[loader.positions] = features
         finally:
-            for module, mode in modes.items():
-                module.training = mode
             if isinstance(loader, FileBatches):
                 loader.close()
         assert found is not None  # a split has at least one image of every rank
@@ -130,6 +135,18 @@ class FeatureData(ImageData):
                 "on features"
             )
         return inputs[0]
+
+
+@contextmanager
+def _evaluating(net: nn.Module) -> Iterator[None]:
+    """In evaluation mode inside; each module in its own again after."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 class _FeatureBatches(Batches):

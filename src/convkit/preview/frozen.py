@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Trainer
 
@@ -46,8 +46,18 @@ class Frozen(NamedTuple):
         return self.plan.until(parameter) or START
 
 
-def frozen(trainer: Trainer, model: Classifier, data: ImageData, problems: Problems) -> Frozen:
-    """Sets up what freezes, as a fit would: call it before there is an optimizer."""
+def frozen(
+    trainer: Trainer, model: Classifier, data: ImageData, contents: dict[str, Any] | None, problems: Problems
+) -> Frozen:
+    """Sets up what freezes, as a fit would: call it before there is an optimizer.
+
+    Args:
+        trainer: whose callbacks freeze.
+        model: whose network they freeze.
+        data: what it would be trained on.
+        contents: of the checkpoint that the fit would go on from, where some of it may have thawed.
+        problems: gets what does not fit.
+    """
     net = model.net
     lines: list[str] = []
     if isinstance(data, FeatureData):  # as the model's own setup does it
@@ -63,6 +73,9 @@ def frozen(trainer: Trainer, model: Classifier, data: ImageData, problems: Probl
                 trainer.datamodule = data  # type: ignore[attr-defined]
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints these lines
                     callback.setup(trainer, model, "fit")
+                if state := (contents or {}).get("callbacks", {}).get(callback.state_key):
+                    callback.load_state_dict(state)
+                    plan = callback.remaining
                 lines += [*chosen, described(net, plan.frozen), *_thaws(plan, trainer.max_epochs)]
                 found = Frozen(plan, own, lines, callback.policy == "auto", callback.keep_statistics)
     trainer.datamodule = images_of(data)  # type: ignore[attr-defined]

@@ -1,12 +1,10 @@
 """The parameter groups of a fit's optimizers, a row each."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch.optim import Optimizer
 
 from convkit.convnet import ConvNet
-from convkit.errors import UserError
 from convkit.preview.frozen import NEVER, START, Frozen
 
 
@@ -46,18 +44,6 @@ def groups(net: ConvNet, optimizers: list[Optimizer], frozen: Frozen) -> list[Gr
 def _order(when: str) -> tuple[int, int]:
     kind, _, number = when.partition(" ")
     return [START, "epoch", "stall", NEVER].index(kind), int(number or 0)
-
-
-def check_rates(rows: list[Group], rates: Iterable[str]) -> None:
-    """A rate of its own for what never learns is a mistake.
-
-    Raises:
-        UserError: all groups of one of these names are frozen for ever.
-    """
-    for name in rates:
-        own = [row for row in rows if row.name == name]
-        if own and all(set(row.learns) == {NEVER} for row in own):
-            raise UserError(f"model.schedule.rates: {name!r} never learns; leave its rate out")
 
 
 def left_out(net: ConvNet, optimizers: list[Optimizer], frozen: Frozen) -> list[str]:

@@ -9,8 +9,7 @@ from convkit.callbacks.freezing import Freezing
 from convkit.classifier import Classifier
 from convkit.errors import did_you_mean
 from convkit.preview.problems import Problems
-
-OURS = ("convkit.", "lightning.")
+from convkit.schedules.watch import has_strangers
 
 
 class Monitor(NamedTuple):
@@ -29,7 +28,6 @@ def monitors(trainer: Trainer, model: Classifier, problems: Problems) -> list[Mo
     names = model.logged_metrics
     known = [name for name in names if trainer.enable_validation or not name.startswith("val/")]
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    strange = [each for each in callbacks if not type(each).__module__.startswith(OURS)]
     watched = [("the schedule", str(each.monitor)) for each in trainer.lr_scheduler_configs
                if isinstance(each.scheduler, ReduceLROnPlateau)]  # fmt: skip
     for callback in callbacks:
@@ -41,6 +39,6 @@ def monitors(trainer: Trainer, model: Classifier, problems: Problems) -> list[Mo
             continue
         if not trainer.enable_validation and (owner == "the schedule" or name in names):
             problems.add(f"{owner} watches {name!r}, and there is no validation")
-        elif not strange:
+        elif not has_strangers(trainer):
             problems.add(f"{owner} watches {name!r}, which nothing logs{did_you_mean(name, known)}")
     return [Monitor(owner, name, name in known) for owner, name in watched]

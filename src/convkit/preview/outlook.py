@@ -4,21 +4,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from convkit.classifier import Batch, Classifier
 from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
+from convkit.datasets.features import FeatureData
 from convkit.preview.frozen import Frozen, frozen, thawed
-from convkit.preview.groups import Group, check_rates, groups, left_out
+from convkit.preview.groups import Group, groups, left_out
 from convkit.preview.memory import Memory
 from convkit.preview.monitors import Monitor, monitors
 from convkit.preview.problems import Problems
 from convkit.preview.resuming import resumed_at
 from convkit.preview.start import Steps, count, images_of, start, steps
 from convkit.preview.timeline import Timeline, timeline
-from convkit.preview.trial import trial
+from convkit.preview.trial import FEW, trial
+from convkit.weights import read_checkpoint
 
 
 @dataclass
@@ -65,7 +68,8 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
     if model.start is not None:
         model.start.settle(net, getattr(images, "class_names", None))
         found.notes.append(model.start.told(net))
-    held = frozen(trainer, model, data, problems)
+    contents = read_checkpoint(checkpoint) if checkpoint else None
+    held = frozen(trainer, model, data, contents, problems)
     found.notes += held.lines
     with problems.gathered():
         trainer.strategy.setup_optimizers(trainer)
@@ -75,14 +79,15 @@ def look(trainer: Trainer, model: Classifier, data: ImageData, checkpoint: Path 
             found.notes.append(f"in no group, so they never learn: {_listed(forgotten)}")
     with problems.gathered():
         # "auto" chooses by the number of images: nobody could know beforehand what has no use for a rate.
-        check_rates(found.groups, () if held.chosen else model.schedule.rates or ())
+        if not held.chosen:
+            model.schedule.refuse_idle_rates(net, held.for_ever, "never learns; leave its rate out")
     if found.steps.per_epoch and trainer.optimizers:
         if not held.everything(net):
-            _try(found, trainer, model, held, problems)
+            _try(found, trainer, model, data, held, problems)
         found.timeline = timeline(trainer, found.steps)
-    if checkpoint:  # the last: the optimizers and their policies are then in its state
+    if contents:  # the last: the optimizers and their policies are then in its state
         with problems.gathered():
-            at = resumed_at(checkpoint, trainer, model, found.steps)
+            at = resumed_at(contents, str(checkpoint), trainer, model, found.steps)
             found.notes.append(f"goes on from {checkpoint}, step {at}")
     images.teardown("fit")
     return found
@@ -114,11 +119,15 @@ def _validation(trainer: Trainer) -> tuple[int, str]:
     return batches, "validation after every epoch" if every == 1 else f"validation every {every} epochs"
 
 
-def _try(found: Outlook, trainer: Trainer, model: Classifier, held: Frozen, problems: Problems) -> None:
+def _try(
+    found: Outlook, trainer: Trainer, model: Classifier, data: ImageData, held: Frozen, problems: Problems
+) -> None:
     """The step on a few images."""
     with problems.gathered(), thawed(model.net, held):
         loader: Any = trainer.train_dataloader
         batch: Batch = next(iter(loader))
+        if isinstance(data, FeatureData):
+            model.on_features, batch = True, _features_of(data, batch)
         done = trial(trainer, model, batch)
         found.unused, found.memory = done.unused, done.memory
     strategy = trainer.strategy
@@ -129,6 +138,13 @@ def _try(found: Outlook, trainer: Trainer, model: Classifier, held: Frozen, prob
             f"the loss does not depend on {_listed(found.unused)}, which ends a fit on {found.ranks} ranks; "
             "give --trainer.strategy ddp_find_unused_parameters_true"
         )
+
+
+def _features_of(data: FeatureData, batch: Batch) -> Batch:
+    """A batch of as many features, those of its first images again and again: one look needs no more."""
+    images, targets = batch
+    few = data.features_of(images[: max(FEW)])
+    return few[torch.arange(len(images), device=few.device) % len(few)], targets
 
 
 def _listed(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """How a network is optimised: parameter groups, optimizer, learning-rate policy, and the loss."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from math import inf, nextafter
 from typing import Any, Literal
 
@@ -112,6 +113,22 @@ class Schedule(ABC):
                 given = {option: value for option, value in options.items() if value is not None}
                 groups += [{"name": key, "params": own, **given}] if own else []
         return groups
+
+    def refuse_idle_rates(self, net: ConvNet, never: Collection[str], why: str) -> None:
+        """A rate of its own for what never learns is a mistake.
+
+        Args:
+            net: the network.
+            never: names of the parameters that never learn.
+            why: ends the message, with the way out.
+
+        Raises:
+            UserError: nothing that a key of ``rates`` counts for ever learns; of several keys the last one counts.
+        """
+        owner = {each: key for key in self.rates or {} for each in select(net, key, "model.schedule.rates")}
+        for key in dict.fromkeys(owner.values()):
+            if all(each in never for each in owner if owner[each] == key):
+                raise UserError(f"model.schedule.rates: {key!r} {why}")
 
     def _decays(self, name: str, parameter: Tensor) -> bool:
         return self.decay == "all" or (parameter.ndim > 1 and not name.endswith("bias"))

@@ -40,9 +40,7 @@ class Watch(Callback):
 
     def _may_come(self, monitor: str, trainer: Trainer) -> bool:
         """Whether a class of the user's might log it later, without that the sanity check could tell."""
-        classes = map(type, [trainer.lightning_module, *trainer.callbacks])  # type: ignore[attr-defined]
-        strange = any(not each.__module__.startswith(("convkit.", "lightning.")) for each in classes)
-        return strange and (not self._checked or monitor.startswith("train/"))
+        return has_strangers(trainer) and (not self._checked or monitor.startswith("train/"))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         known = trainer.callback_metrics
@@ -53,6 +51,12 @@ class Watch(Callback):
             for config in _plateaus(trainer):
                 _require(str(config.monitor), known)
                 _step(config.scheduler, known[str(config.monitor)].item(), trainer, pl_module)
+
+
+def has_strangers(trainer: Trainer) -> bool:
+    """Whether the module or a callback is a class of the user's, which may log what it likes."""
+    classes = map(type, [trainer.lightning_module, *trainer.callbacks])  # type: ignore[attr-defined]
+    return any(not each.__module__.startswith(("convkit.", "lightning.")) for each in classes)
 
 
 def _step(scheduler: Any, value: float, trainer: Trainer, pl_module: LightningModule) -> None:
