@@ -140,7 +140,7 @@ def test_features_train_the_head_alone(check: Check) -> None:
     assert group["learns"] == {"start": head, "never": found["parameters"] - head}
     assert found["memory"]["gradients"] == 4 * head
     assert found["memory"]["optimizer"] == 4 * head
-    # Of each image what the head gets, 84 numbers, ten log-probabilities and the class; the loss's weight; no feature map.
+    # Of each image what the head gets, 84 numbers, ten log-probabilities and the class; the weight of the loss.
     batch = found["memory"]["batch"]
     assert found["memory"]["activations"] == batch * (4 * 84 + 4 * 10 + 8) + 4
 
