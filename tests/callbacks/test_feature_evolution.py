@@ -243,6 +243,7 @@ def test_resumed_from_a_checkpoint_of_an_epoch(whole: None) -> None:
         assert_same("whole/1", f"x/{number}")
 
 
+@pytest.mark.slow
 def test_two_ranks_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # A rate of next to nothing: so both train the same network, and its winners can be compared one by one.

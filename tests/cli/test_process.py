@@ -22,7 +22,9 @@ FIT = ["fit", "--config", "quickstart", "--data.size=16", "--data.batch_size=128
 TWO = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "status"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(process, convkit, signum: int, status: int) -> None:
     running = process(*FIT, "--trainer.max_epochs=5000", "--model.schedule.patience=5000")
     try:
@@ -70,6 +72,7 @@ def test_two_ranks_are_one_fit(process, convkit, trained: Path, named: tuple[str
         torch.testing.assert_close(two.model.state_dict()[key], value, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_two_ranks_share_the_features(process, convkit) -> None:
     options = [
         *FIT[1:],
@@ -123,7 +126,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     os.close(follower)
     screen = b""
     try:
-        while select.select([leader], [], [], 120)[0]:
+        while select.select([leader], [], [], 300)[0]:
             try:
                 screen += os.read(leader, 65536)
             except OSError:  # the process has closed its end

@@ -107,6 +107,7 @@ def cifar(folder: Path, count: int, name: str) -> None:
     (folder / f"{name}.json").write_text(json.dumps(lists))
 
 
+@pytest.mark.slow
 def test_the_peak_is_little_above_the_images(tmp_path: Path) -> None:
     folders = tmp_path / "small", tmp_path / "large"
     for folder, count in zip(folders, (400, 80_000), strict=True):
@@ -121,6 +122,7 @@ def test_the_peak_is_little_above_the_images(tmp_path: Path) -> None:
         assert 0.98 * held < more < 1.3 * held, name  # the small one's peak has a few megabytes of its own
 
 
+@pytest.mark.slow
 def test_a_folder_takes_no_memory_that_grows_with_its_files(tmp_path: Path) -> None:
     """Less than 1 kB for each image more, whose pixels are 12 kB."""
     Image.new("RGB", (80, 70), (10, 200, 30)).save(tmp_path / "one.jpg")

@@ -112,11 +112,17 @@ NETWORKS = {
     "resnet": (from_plugin("resnet", depth=50, stride_at="1x1"), ["layer4"], 32),
     "vgg": (from_plugin("vgg", variant="C", dense_width=8), ["features.16", "features.30"], 32),
 }
+# What takes longest; each has a sibling above that is quick.
+DEAR = ("torchvision-densenet121", "torchvision-inception_v3", "timm-convnext_tiny", "timm-resnext50_32x4d")
 UNEQUAL = ("lenet", "torchvision-alexnet", "torchvision-inception_v3", "timm-convnext_tiny")  # along the columns, too
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [*((name, "y") for name in NETWORKS), *((name, "x") for name in NETWORKS if name in UNEQUAL)]
+    ("name", "side"),
+    [
+        pytest.param(name, side, marks=pytest.mark.slow if name in DEAR else ())
+        for name, side in [*((name, "y") for name in NETWORKS), *((name, "x") for name in UNEQUAL)]
+    ],
 )
 def test_equal_the_support_of_a_gradient(name: str, side: str) -> None:
     build, layers, thin = NETWORKS[name]
