@@ -34,7 +34,8 @@ def fitted(options: argparse.Namespace, policy: str, per_class: int | None, seed
         f"--data.per_class={'null' if per_class is None else per_class}", f"--data.seed={seed}",
         f"--seed_everything={seed}", f"--trainer.callbacks.policy={policy}", f"--trainer.max_steps={options.steps}",
         "--trainer.max_epochs=-1", "--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0",
-        f"--data.size={options.size}", f"--data.workers={options.workers}", "--wandb=off", f"--runs={runs}", "--name=study",
+        f"--data.size={options.size}", f"--data.workers={options.workers}", "--wandb=off",
+        f"--runs={runs}", "--name=study",
     ]  # fmt: skip
     begun = time.monotonic()
     assert convkit(["fit", *words]) == 0

@@ -10,8 +10,8 @@ from convkit.convnet import ConvNet
 from convkit.errors import UserError
 from convkit.parts import BODY, HEAD, parameters_of, parts, select
 
-# The most training images a class for each policy. Up to 122 a class, all that was measured (docs/finetuning.md), "some"
-# is as good as any and "all" the worst from 30 on; beyond that it is a rule of thumb.
+# The most training images a class for each policy. Up to 122 a class, which is what was measured (docs/finetuning.md),
+# "some" is as good as any and "all" the worst from 30 on; beyond that it is a rule of thumb.
 AUTO: Sequence[tuple[float, str]] = ((20, "few"), (150, "some"), (500, "more"), (math.inf, "all"))
 
 
