@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -171,8 +173,11 @@ def answers(loader: DataLoader[T]) -> Generator[T]:
     Raises:
         UserError: one of them was killed.
     """
+    told = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     try:
-        yield from loader
+        batches = iter(loader)
+        _raise_where_it_is_waited_for(told)
+        yield from batches
     except (RuntimeError, EOFError, ConnectionError) as error:
         if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
@@ -181,6 +186,17 @@ def answers(loader: DataLoader[T]) -> Generator[T]:
             "a process that decodes images ended, as it does when memory is short; give fewer --data.workers "
             f"({lines[0].rstrip('. ')})"
         ) from error
+
+
+def _raise_where_it_is_waited_for(told: Any) -> None:
+    """Torch's handler would raise a worker's end wherever the fit is by then, in a backward pass say.
+
+    Whoever waits for that worker's images learns of it all the same, and can say what it means.
+    """
+    if told is None or threading.current_thread() is not threading.main_thread():
+        return
+    of_torch = getattr(told, "__module__", "").startswith("torch.")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL if of_torch else told)
 
 
 def _as_it_is(fetched: T) -> T:
