@@ -22,11 +22,14 @@ class ConvNet(nn.Module):
     forward order. In training mode ``forward`` may return :class:`Outputs`; in evaluation it returns the logits.
     ``aux_heads`` maps each name in ``Outputs.aux`` to the attribute that holds its module, which may become None; the
     class's own are those that its networks may have, so that weights may hold one that a network lacks.
+    ``stage_layouts`` has the order of the dimensions, ``NCHW`` or ``NHWC``, of stages that are known to put out maps;
+    of others what has four dimensions is taken for N×C×H×W.
     ``published_for`` is the number of classes and the C×H×W image of the paper's main experiment.
     """
 
     stages: Mapping[str, str]
     aux_heads: Mapping[str, str] = MappingProxyType({})
+    stage_layouts: Mapping[str, str] = MappingProxyType({})
     published_for: tuple[int, tuple[int, int, int]] = (1000, (3, 224, 224))
 
     @abstractmethod
@@ -51,6 +54,10 @@ class ConvNet(nn.Module):
         if name not in self.stages:
             raise ValueError(f"{type(self).__name__} has no stage {name!r}; it has {', '.join(self.stages)}")
         return self.get_submodule(self.stages[name])
+
+    def maps(self, stage: str, output: Tensor) -> Tensor:
+        """What a stage put out, as N×C×H×W where it is N×H×W×C, else as it is."""
+        return output.permute(0, 3, 1, 2) if self.stage_layouts.get(stage) == "NHWC" else output
 
 
 class Wrapped(ConvNet):

@@ -11,30 +11,21 @@ from torch import Tensor, nn
 from convkit import plugins
 from convkit.convnet import ConvNet
 from convkit.datasets.base import ImageData
-from convkit.datasets.pictures import first_images, from_files
+from convkit.datasets.pictures import COUNT, Chosen, choose
 from convkit.errors import UserError
-from convkit.explainers.base import chosen, output_at, subject
-from convkit.explainers.options import arguments, makes_its_image
+from convkit.explainers.base import chosen, last_maps, output_at, subject
+from convkit.explainers.options import arguments, makes_its_image, takes
 from convkit.explainers.sanity import randomised, rank_correlation
 
 BATCH = 16  # images at once
-
-
-class Images(NamedTuple):
-    """What is explained: N×C×H×W normalised, N names; N labels and N targets where they are known by now."""
-
-    pixels: Tensor
-    names: list[str]
-    labels: Tensor | None = None
-    targets: Tensor | None = None
 
 
 class Explained(NamedTuple):
     """Maps and what they are of; lists and tensors have one entry an image.
 
     ``images`` are from 0 to 1; ``maps`` as the explainer gives them; ``scores`` the target's logit, or its unit's
-    activation. With sanity checks, ``random_maps`` are of the network with randomised weights, and ``correlations``
-    Spearman's of both.
+    activation; ``places`` where in its split an image is. With sanity checks, ``random_maps`` are of the network with
+    randomised weights, and ``correlations`` Spearman's of both.
     """
 
     method: str
@@ -48,6 +39,7 @@ class Explained(NamedTuple):
     predicted: list[str]
     targets: list[str]
     scores: Tensor
+    places: list[int] | None = None
     random_maps: Tensor | None = None
     correlations: Tensor | None = None
     synthetic: bool = False  # the explainer made its own image, of a class
@@ -61,13 +53,14 @@ def explain(
     *,
     split: str | None = None,
     count: int | None = None,
+    seed: int | None = None,
     target: str | int | None = None,
     stage: str | None = None,
     unit: int | None = None,
     sanity: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> Explained:
-    """Maps of an explainer for files or for the first ``count`` images of a split.
+    """Maps of an explainer for files, or for ``count`` images of a split (16), spread over its classes by ``seed`` (0).
 
     Args:
         net: in whatever mode and on whatever device; it stays so.
@@ -75,7 +68,7 @@ def explain(
         method: an explainer's short name or path.
         images: files; or else ``split``, ``val`` by default.
         target: ``predicted`` (default), ``label``, or a class by its name or number.
-        stage: the stage whose maps are used, or that ``unit`` is one of.
+        stage: the stage whose maps are used, by default the last that has some, or that ``unit`` is one of.
         unit: a channel of ``stage`` to explain in place of a class.
         sanity: do it again with randomised weights.
         options: the explainer's own; values may be text.
@@ -89,14 +82,17 @@ def explain(
     data.setup("fit")
     data.setup("test")
     if synthetic := makes_its_image(function):
-        if images or split:
-            raise UserError(f"{method} makes its own image: leave out --images and --split")
-        shown = _averages(data, target, stage, unit, count or BATCH)
+        if images or split or seed is not None:
+            raise UserError(f"{method} makes its own image: leave out --images, --split and --seed")
+        targets, shown = _averages(data, target, stage, unit, count or COUNT)
     else:
-        shown = _images(data, images, split, count)
+        shown = choose(data, images, split, count, seed)
     pixels = shown.pixels.to(next(net.parameters()).device)
     logits = _outputs(net, pixels, None)
-    targets = _targets(data, target, unit, shown.labels, logits) if shown.targets is None else shown.targets
+    if not synthetic:
+        targets = _targets(data, target, unit, shown.labels, logits)
+    if stage is None and takes(function, "stage"):
+        stage = given["stage"] = last_maps(net, pixels[:1])
     maps = _maps(function, net, pixels, targets, given)
     seen = maps.to(pixels.device) if synthetic else pixels
     random_maps = _maps(function, randomised(net), pixels, targets, given) if sanity else None
@@ -112,24 +108,11 @@ def explain(
         _names(data, (_outputs(net, seen, None) if synthetic else logits).argmax(1)),
         _names(data, targets) if unit is None else [f"{stage} {unit}"] * len(pixels),
         chosen(_outputs(net, seen, given.get("of")), targets),
+        shown.places,
         random_maps,
         None if random_maps is None else rank_correlation(maps, random_maps),
         synthetic,
     )
-
-
-def _images(data: ImageData, files: Sequence[str | Path], split: str | None, count: int | None) -> Images:
-    if files:
-        if split or count:
-            raise UserError("--images names files; leave out --split and --count")
-        paths = [Path(file).expanduser() for file in files]
-        return Images(from_files(data, paths), [path.name for path in paths])
-    if split not in (None, "train", "val", "test"):
-        raise UserError(f"--split is one of train, val, test, not {split!r}")
-    if count is not None and count < 1:
-        raise UserError(f"--count is a number of images, not {count}")
-    pixels, labels = first_images(data, split or "val", count or BATCH)
-    return Images(pixels, [f"{split or 'val'} {index}" for index in range(len(pixels))], labels)
 
 
 def _targets(
@@ -148,8 +131,10 @@ def _targets(
     return torch.full((len(logits),), class_index(data, target))
 
 
-def _averages(data: ImageData, target: str | int | None, stage: str | None, unit: int | None, count: int) -> Images:
-    """The average image for one class, for the first few, or for a unit."""
+def _averages(
+    data: ImageData, target: str | int | None, stage: str | None, unit: int | None, count: int
+) -> tuple[Tensor, Chosen]:
+    """One class, the first few, or a unit; and for each the average image."""
     if target in ("predicted", "label"):
         raise UserError(f"--target {target} needs images; name a class")
     if unit is not None:
@@ -159,7 +144,7 @@ def _averages(data: ImageData, target: str | int | None, stage: str | None, unit
         targets = torch.arange(min(count, data.num_classes)) if every else torch.tensor([class_index(data, target)])
         names = _names(data, targets)
     average = (data.average_image - _column(data.mean)) / _column(data.std)
-    return Images(average.repeat(len(targets), 1, 1, 1), names, None, targets)
+    return targets, Chosen(average.repeat(len(targets), 1, 1, 1), names)
 
 
 def class_index(data: ImageData, target: str | int | None) -> int:

@@ -69,34 +69,43 @@ def projections(net: ConvNet, images: Tensor, units: Units, maps: Tensor, places
     return torch.cat([project(net, image, units.stage, one, pair) for image, one, pair in zip(*parts, strict=True)])
 
 
-def projectable(
+def with_maps(
     net: ConvNet, image_shape: tuple[int, int, int], names: Sequence[str] | None, option: str
 ) -> dict[str, Units]:
-    """The units of the stages that names or patterns stand for; without any, of all that can be projected but the head.
+    """The units of the stages that names or patterns stand for; without any, of all with maps but the head.
 
     Raises:
-        UserError: a name fits no stage; a named stage, or every one, has no maps or no ReLU on the way to the pixels.
+        UserError: a name fits no stage; a named stage, or every one, has no maps.
     """
-    stages = chosen_stages(net, names, option)
     refused: dict[str, UserError] | None = {} if names is None else None
-    found = units(net, image_shape, stages, refused)
-    for stage in list(found):
-        try:
-            _try(net, image_shape, stage)
-        except UserError as error:
-            told = UserError(f"stage {stage} cannot be projected to pixels: {error}")
-            if refused is None:
-                raise told from error
-            refused[stage] = told
-            del found[stage]
+    found = units(net, image_shape, chosen_stages(net, names, option), refused)
     if refused and not found:
         raise next(reversed(refused.values()))
     return found
 
 
-def _try(net: ConvNet, image_shape: tuple[int, int, int], stage: str) -> None:
-    """Project a unit of one grey image."""
+def projectable(
+    net: ConvNet, image_shape: tuple[int, int, int], names: Sequence[str] | None, option: str
+) -> dict[str, Units]:
+    """As ``with_maps``, of those that can be projected to pixels.
+
+    Raises:
+        UserError: moreover, a named stage, or every one, has no ReLU on the way.
+    """
+    found = with_maps(net, image_shape, names, option)
+    refused = {stage: error for stage in found if (error := unprojectable(net, image_shape, stage))}
+    if refused and (names is not None or len(refused) == len(found)):
+        raise next(reversed(refused.values()))
+    return {stage: units for stage, units in found.items() if stage not in refused}
+
+
+def unprojectable(net: ConvNet, image_shape: tuple[int, int, int], stage: str) -> UserError | None:
+    """Why the units of a stage cannot be projected, if so: tried with one grey image."""
     parameter = next(net.parameters())
     zero = torch.zeros(1, dtype=torch.int64, device=parameter.device)
     image = torch.zeros(1, *image_shape, device=parameter.device, dtype=parameter.dtype)
-    project(net, image, stage, zero, torch.stack([zero, zero], 1))
+    try:
+        project(net, image, stage, zero, torch.stack([zero, zero], 1))
+    except UserError as error:
+        return UserError(f"stage {stage} cannot be projected to pixels: {error}")
+    return None

@@ -99,7 +99,8 @@ def build(config: dict[str, Any]) -> tuple[Classifier, ImageData]:
     """Model and data from a run's configuration, the weights as they are initialised.
 
     Raises:
-        UserError: the configuration does not fit this version or the plugins that are installed.
+        UserError: the configuration does not fit this version or the plugins that are installed, or its data is not
+            there.
     """
     for kind, place in (("dataset", config["data"]), ("architecture", config["model"]["architecture"])):
         if isinstance(place, dict):
@@ -114,5 +115,10 @@ def build(config: dict[str, Any]) -> tuple[Classifier, ImageData]:
         parsed = parser.parse_object({"model": model, "data": config["data"]})
     except ArgumentError as error:
         raise UserError(f"the run's configuration cannot be read: {' '.join(str(error).split())}") from error
-    built = parser.instantiate(parsed)
+    try:
+        built = parser.instantiate(parsed)
+    except ValueError as error:  # a constructor's own words, wherever jsonargparse has put them
+        lines = str(error).splitlines() or [type(error).__name__]
+        cause = next((line.strip()[2:] for line in lines if line.startswith("  - ")), lines[0])
+        raise UserError(f"the run cannot be built here: {cause}") from error
     return built.model, built.data

@@ -13,7 +13,7 @@ from convkit.parts import HEAD
 
 @contextmanager
 def taps(net: ConvNet, stages: Iterable[str], act: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Call ``act(stage, output)`` whenever the network has computed one of these stages.
+    """Call ``act(stage, output)`` whenever the network has computed one of these stages; maps are N×C×H×W.
 
     Raises:
         ValueError: there is no such stage.
@@ -22,7 +22,7 @@ def taps(net: ConvNet, stages: Iterable[str], act: Callable[[str, Tensor], None]
         for stage in stages:
 
             def see(module: object, inputs: object, output: Tensor, stage: str = stage) -> None:
-                act(stage, output)
+                act(stage, net.maps(stage, output))
 
             stack.callback(net.stage(stage).register_forward_hook(see).remove)
         yield

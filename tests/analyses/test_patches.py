@@ -207,6 +207,30 @@ def test_what_it_tells(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert lines[-1] == f"patches: {tmp_path / 'o'}"
 
 
+def test_a_network_without_relu_has_patches_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "--config quickstart --data.size 16 --wandb off --trainer.max_epochs 1 --test_at_end false"
+    assert main(["fit", *words.split(), "--model.architecture.activation", "tanh"]) == 0
+    capfd.readouterr()
+    assert main(["patches", "runs/quickstart", "--stage", "conv1", "--top", "4", "--out", "o"]) == 0
+    alone = "           patches alone: on its way to the pixels the deconvnet meets no ReLU"
+    assert alone in capfd.readouterr().out.splitlines()
+    with Image.open("o/conv1-1.png") as page:
+        assert page.height > 100
+    assert main(["patches", "runs/quickstart", "--top", "1", "--out", "every", "--json"]) == 0
+    stages = json.loads(capfd.readouterr().out)["stages"]
+    assert {stage["stage"]: stage["projections"] for stage in stages} == dict.fromkeys(
+        ("conv1", "conv3", "fc5", "fc6"), False
+    )
+    assert main(["patches", "runs/quickstart", "--stage", "conv1", "--projections", "--out", "no"]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("convkit: error: stage conv1 cannot be projected to pixels: deconvnet acts on ReLUs")
+    assert err.count("\n") == 1
+    assert not Path("no").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -23,11 +23,12 @@ Command = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def batch(trained: Path) -> tuple[Run, torch.Tensor, torch.Tensor]:
+    """A run, all its validation images, and their labels."""
     run = Run.open(trained)
     run.data.prepare_data()
     run.data.setup()
-    images, labels = next(iter(run.data.val_dataloader()))
-    return run, images, labels
+    images, labels = zip(*run.data.val_dataloader(), strict=True)
+    return run, torch.cat(images), torch.cat(labels)
 
 
 def explained(convkit: Command, *words: object) -> dict[str, Any]:
@@ -47,13 +48,17 @@ def test_grad_cam_of_the_validation_images(trained: Path, batch, convkit: Comman
     manifest = explained(convkit, trained, "--method", "grad_cam", "--count", 5, "--stage", "conv1", "--out", out)
     assert manifest == json.loads((out / "manifest.json").read_text())
     assert (manifest["method"], manifest["stage"], manifest["unit"]) == ("grad_cam", "conv1", None)
+    places = [row["image"] for row in manifest["images"]]
+    assert [row["name"] for row in manifest["images"]] == [f"val {place}" for place in places]
+    images, labels = images[places], labels[places]
+    assert len(set(labels.tolist())) == 5
     with torch.no_grad():
-        logits = run.model(images[:5])
-    expected = grad_cam(run.model.net, images[:5], logits.argmax(1), stage="conv1")
+        logits = run.model(images)
+    expected = grad_cam(run.model.net, images, logits.argmax(1), stage="conv1")
     arrays = np.load(out / "maps.npz")
     torch.testing.assert_close(torch.from_numpy(arrays["maps"]), expected)
     shown = torch.from_numpy(arrays["images"])
-    torch.testing.assert_close(shown, images[:5] * run.data.std[0] + run.data.mean[0])
+    torch.testing.assert_close(shown, images * run.data.std[0] + run.data.mean[0])
     for index, row in enumerate(manifest["images"]):
         assert row["label"] == str(labels[index].item())
         assert row["predicted"] == row["target"] == str(logits[index].argmax().item())
@@ -72,11 +77,38 @@ def test_grad_cam_of_the_validation_images(trained: Path, batch, convkit: Comman
     )
 
 
+def test_the_choice_of_images_is_by_class_and_by_seed(trained: Path, batch, convkit: Command, tmp_path: Path) -> None:
+    _, _, labels = batch
+
+    def places(*words: object, out: str) -> list[int]:
+        manifest = explained(convkit, trained, "--method", "saliency", *words, "--out", tmp_path / out)
+        return [row["image"] for row in manifest["images"]]
+
+    first = places("--count", 23, out="a")
+    assert len(set(first)) == 23
+    assert sorted(np.bincount(labels[first], minlength=10)) == [2] * 7 + [3] * 3
+    assert places("--count", 23, "--seed", 0, out="b") == first
+    assert places("--count", 23, "--seed", 1, out="c") != first
+    assert set(places("--count", 7, out="d")) < set(first)
+    assert len(places(out="e")) == 16
+
+
+def test_the_stage_that_grad_cam_chose_is_told(trained: Path, convkit: Command, tmp_path: Path) -> None:
+    for method in ("grad_cam", "guided_grad_cam"):
+        told = explained(convkit, trained, "--method", method, "--count", 2, "--out", tmp_path / method)
+        assert told["stage"] == "conv3"
+        given = explained(
+            convkit, trained, "--method", method, "--count", 2, "--stage", "conv3", "--out", tmp_path / f"{method}3"
+        )
+        assert given == told
+
+
 def test_a_unit_labels_and_sanity(trained: Path, batch, convkit: Command, tmp_path: Path) -> None:
     run, images, _ = batch
     words = ("--method", "deconvnet", "--stage", "conv3", "--unit", 2, "--count", 3, "--sanity", "--out")
     manifest = explained(convkit, trained, *words, tmp_path / "a")
-    expected = deconvnet(run.model.net, images[:3], torch.full((3,), 2), of="conv3")
+    images = images[[row["image"] for row in manifest["images"]]]
+    expected = deconvnet(run.model.net, images, torch.full((3,), 2), of="conv3")
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "a" / "maps.npz")["maps"]), expected)
     for row in manifest["images"]:
         assert row["target"] == "conv3 2"
@@ -89,11 +121,11 @@ def test_a_unit_labels_and_sanity(trained: Path, batch, convkit: Command, tmp_pa
 
 def test_targets(trained: Path, batch, convkit: Command, tmp_path: Path) -> None:
     _, _, labels = batch
-    found = {}
     for target in ("label", "7"):
         words = ("--method", "saliency", "--target", target, "--count", 4, "--out", tmp_path / target)
-        found[target] = [row["target"] for row in explained(convkit, trained, *words)["images"]]
-    assert found == {"label": [str(label) for label in labels[:4].tolist()], "7": ["7"] * 4}
+        rows = explained(convkit, trained, *words)["images"]
+        expected = [str(label) for label in labels[[row["image"] for row in rows]].tolist()]
+        assert [row["target"] for row in rows] == (expected if target == "label" else ["7"] * 4)
 
 
 def test_files_are_what_the_network_gets(trained: Path, batch, convkit: Command, tmp_path: Path) -> None:
@@ -157,10 +189,12 @@ BAD = {
     "saliency --images large.png": "large.png is 20×18 pixels, and the network takes 16×16",
     "saliency --images red.png": "red.png is in colour, and the network takes grey images",
     "saliency --images grey.png --target label": "--target label needs images with labels",
-    "saliency --images grey.png --split val": "--images names files; leave out --split and",
+    "saliency --images grey.png --split val": "--images names files; leave out --split, --count and --seed",
+    "saliency --images grey.png --seed 0": "--images names files; leave out --split, --count and --seed",
+    "saliency --seed=-1": "--seed is a whole number from 0 to 2**32 - 1, not -1",
     "saliency --split all": "explain: argument --split: invalid choice: 'all'",
     "saliency --count 0": "--count is a number of images, not 0",
-    "class_image --split val": "class_image makes its own image: leave out --images and --split",
+    "class_image --split val": "class_image makes its own image: leave out --images, --split and --seed",
     "class_image --target label": "--target label needs images; name a class",
     "class_image --option step=3": "class_image has no option 'step'; did you mean steps?",
     "class_image --option steps=few": "class_image: steps is a whole number, not 'few'",

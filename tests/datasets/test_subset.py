@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from convkit.datasets.subset import check_subset, stratified, subset
+from convkit.datasets.subset import check_subset, of_every_class, stratified, subset
 from convkit.errors import UserError
 
 NAMES = ["a", "b", "c"]
@@ -65,3 +66,21 @@ def test_bad_options(fraction: float, per_class: int | None, said: str) -> None:
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole message is compared
         check_subset(fraction, per_class)
     assert str(raised.value) == said
+
+
+def test_a_sample_of_every_class_to_look_at() -> None:
+    random = np.random.RandomState(3)
+    targets = np.sort(random.choice(7, 400, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.09, 0.01]))  # as files of folders are
+    rare = np.bincount(targets)[6]
+    assert 0 < rare < 8
+    for count in (1, 5, 7, 16, 60):
+        chosen = of_every_class(targets, count, 0).numpy()
+        assert len(set(chosen.tolist())) == count
+        counts = np.bincount(targets[chosen], minlength=7)
+        assert counts[:6].max() - counts[:6].min() <= 1
+        assert counts[6] >= min(rare, counts[:6].min())
+        assert (np.diff(targets[chosen]) >= 0).all()
+        assert set(chosen.tolist()) <= set(of_every_class(targets, count + 3, 0).tolist())
+    assert not torch.equal(of_every_class(targets, 16, 0), of_every_class(targets, 16, 1))
+    assert torch.equal(of_every_class(targets, 16, 1), of_every_class(targets, 16, 1))
+    assert sorted(of_every_class(targets, 999, 0).tolist()) == list(range(400))

@@ -9,9 +9,12 @@ import torch
 
 from convkit.architectures.resnet_cifar import ResNetCifar
 from convkit.callbacks.evolution_pages import EvolutionPages
+from convkit.convnet import Wrapped
 from convkit.evolution.filters import SAMPLE, filters
 from convkit.evolution.history import History, Moment
 from convkit.evolution.settling import cosines, distance, settling
+from convkit.inspection.units import units
+from convkit.projections import Windows, projections
 from convkit.report.settling import settling_figure
 
 
@@ -62,7 +65,7 @@ def test_a_history_is_read_back(tmp_path: Path) -> None:
 
 def test_epochs_that_cannot_be_taken_along_are_told(tmp_path: Path) -> None:
     pages = EvolutionPages()
-    pages.begin(tmp_path, {"conv1": [0, 1]})
+    pages.begin(tmp_path, {"conv1": (None, [0, 1])})
     with pytest.warns(UserWarning, match="no earlier epochs of conv1 are taken along from"):
         pages.take_along(tmp_path / "gone", [1, 2])
     assert pages.recorded == [1, 2]
@@ -94,3 +97,44 @@ def test_a_curve_a_stage() -> None:
     assert winners.lines[0].get_xydata().tolist() == [[2, 0.25], [5, 0.75]]
     assert distances.lines[0].get_ydata().tolist() == pytest.approx([1, 0.6, 0])
     assert len(projections.lines) == 2
+
+
+def test_a_unit_at_the_border_is_compared_about_its_own_place() -> None:
+    """Three convolutions without pooling: the projection of a unit far from the border is the same anywhere, and at the
+    border a part of it."""
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential()
+    for channels in (3, 4, 4):
+        layers.extend([torch.nn.Conv2d(channels, 4, 3, padding=1), torch.nn.ReLU()])
+    net = Wrapped(layers.append(torch.nn.Flatten()), {"conv3": "5"})
+    one = units(net, (3, 16, 18), ["conv3"])["conv3"]
+    windows = Windows(one)
+    images, maps = torch.rand(4, 3, 16, 18), torch.zeros(4, dtype=torch.int64)
+    places = torch.tensor([8 * 18 + 9, 6 * 18 + 5, 0 * 18 + 9, 15 * 18 + 17])
+    ways = windows.cut(projections(net, images, one, maps, places), torch.arange(4), places)
+    ways = ways / ways.abs().flatten(1).amax(1)[:, None, None, None]
+
+    def moments(left: int, right: int) -> float:
+        history = History("conv3", [0], one)
+        for epoch, index in enumerate((left, right)):
+            row, column = (np.array([int(value)]) for value in one.place(int(places[index])))
+            empty = np.zeros((1, 3, *windows.size), np.uint8)
+            seen = windows.seen(places[[index]]).numpy()
+            way = ways[[index]].numpy()
+            history.add(epoch, Moment(np.ones(1), np.array([index]), row, column, empty, way, seen, np.ones(2)))
+        found = settling(history, np.ones(2))[1].projections
+        assert found is not None
+        return found
+
+    assert moments(0, 1) == pytest.approx(0, abs=1e-6)
+    for border in (2, 3):
+        whole = np.zeros((3, 9, 9))
+        one_way, other = ways[0].numpy(), ways[border].numpy()
+        row, column = one.place(int(places[border]))
+        down, right = (side.start(unit) - (unit - 3) for side, unit in ((one.rows, row), (one.columns, column)))
+        for y in range(7):
+            for x in range(7):
+                if 0 <= y + down < 7 and 0 <= x + right < 7:
+                    whole[:, y + down, x + right] = other[:, y, x]
+        cosine = (one_way * whole[:, :7, :7]).sum() / np.linalg.norm(one_way) / np.linalg.norm(other)
+        assert moments(0, border) == pytest.approx(1 - cosine, abs=1e-5)

@@ -33,8 +33,17 @@ def test_projections_to_the_left_and_patches_to_the_right_in_the_same_order() ->
             assert shades[2] == 0
             assert shades[1] in (127, 128)
             assert abs(middle(page, y, x + 3 * step + GAP) - 255 * (0.1 + 0.1 * place)) < 1
-    assert middle(page, top, MARGIN + 3 * step + GAP, down=0.75) == 255  # where the unit sees nothing
-    assert middle(page, top, MARGIN, down=0.75) == 255
+    assert middle(page, top, MARGIN + 3 * step + GAP, down=0.75) == 235  # where the unit sees nothing
+    assert middle(page, top, MARGIN, down=0.75) == 235
+
+
+def test_patches_alone() -> None:
+    page = np.asarray(patches_page([block(4)._replace(projections=None), block(4)._replace(projections=None)], "title"))
+    step, top = SIDE + GAP, TITLE + MARGIN + LINE
+    for left in (MARGIN, 2 * MARGIN + 2 * step):
+        for place in range(4):
+            y, x = top + place // 2 * step, left + place % 2 * step
+            assert abs(middle(page, y, x) - 255 * (0.1 + 0.8 * place / 3)) < 1
 
 
 def test_a_column_an_epoch() -> None:
@@ -52,7 +61,10 @@ def test_filters_from_least_to_most() -> None:
     filters[:, 0], filters[:, 2] = -1.0, 3.0
     page = np.asarray(filters_page(filters, "title"))
     assert page[TITLE + 10, MARGIN + 10].tolist() == [0, 64, 255]
-    assert page[TITLE + SIDE + GAP + 10, MARGIN + 3 * (SIDE + GAP) + 10].tolist() == [0, 64, 255]  # the last of 20
-    assert page[TITLE + SIDE + GAP + 10, MARGIN + 4 * (SIDE + GAP) + 10].tolist() == [255] * 3
+    step = SIDE + 4 * GAP
+    assert page[TITLE + step + 10, MARGIN + 3 * step + 10].tolist() == [0, 64, 255]  # the last of 20
+    assert page[TITLE + step + 10, MARGIN + 4 * step + 10].tolist() == [255] * 3
+    dead = np.asarray(filters_page(torch.zeros(1, 3, 4, 4), "title"))
+    assert dead[TITLE + 10, MARGIN + 10].tolist() in ([127] * 3, [128] * 3)
     two = np.asarray(filters_page(torch.rand(5, 2, 4, 4), "title"))
-    assert (two[TITLE + 10, MARGIN + 9 * (SIDE + GAP) + 10 : MARGIN + 10 * (SIDE + GAP)] < 255).any()
+    assert (two[TITLE + 10, MARGIN + 9 * step + 10 : MARGIN + 9 * step + SIDE] < 255).any()

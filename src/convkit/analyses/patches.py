@@ -1,6 +1,6 @@
 """What excites every feature map most (Zeiler & Fergus 2014, figure 2): one pass over a split of a data set."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ class Pictures(NamedTuple):
 
     channel: int
     patches: Tensor
-    projections: Tensor
+    projections: Tensor | None
     seen: Tensor
 
 
@@ -83,8 +83,12 @@ def search(
     return found
 
 
-def pictures(model: Classifier, data: ImageData, found: Found, maps: Iterable[int], split: str) -> Iterator[Pictures]:
+def pictures(
+    model: Classifier, data: ImageData, found: Found, maps: Iterable[int], split: str, projected: bool = True
+) -> Iterator[Pictures]:
     """The patches of these maps, and the unit of each projected by the deconvnet; a few maps in memory at once.
+
+    Without ``projected`` the patches alone: they need no ReLU.
 
     Raises:
         UserError: the deconvnet finds no ReLU on the way.
@@ -104,10 +108,12 @@ def pictures(model: Classifier, data: ImageData, found: Found, maps: Iterable[in
         different, sources = positions.cpu().unique(return_inverse=True)
         images = data.pick(split, different).to(device)
         sources = sources.to(device)
-        ways = projections(model.net, images[sources], found.units, channels, places)
         patches = windows.cut(images, sources, places).cpu() * std + mean
-        back = windows.cut(ways, torch.arange(len(ways), device=device), places).cpu()
-        parts = (torch.split(part, counts) for part in (patches.clamp(0, 1), back, windows.seen(places)))
+        back: Sequence[Tensor | None] = [None] * len(some)
+        if projected:
+            ways = projections(model.net, images[sources], found.units, channels, places)
+            back = windows.cut(ways, torch.arange(len(ways), device=device), places).cpu().split(counts)  # type: ignore[no-untyped-call]
+        parts = patches.clamp(0, 1).split(counts), back, windows.seen(places).split(counts)  # type: ignore[no-untyped-call]
         for channel, *part in zip(some, *parts, strict=True):
             yield Pictures(channel, *part)
 

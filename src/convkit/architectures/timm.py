@@ -5,11 +5,12 @@ from difflib import get_close_matches
 from typing import Any
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 from convkit.convnet import Wrapped
 from convkit.errors import UserError
 from convkit.sizes import output_shape, times
+from convkit.taps import taps
 
 OWN = {"num_classes": "the data", "in_chans": "the data", "pretrained": "`pretrained`", "features_only": "convkit"}
 
@@ -39,7 +40,7 @@ class Timm(Wrapped):
         net = _create(name, num_classes, image_shape, pretrained, options or {})
         super().__init__(net, _stages(net))
         try:
-            output_shape(self, image_shape, f"timm {name}")
+            self.stage_layouts = _layouts(self, image_shape, f"timm {name}")
         except AssertionError as error:  # timm's own check of a size that is built in
             raise ValueError(
                 f"timm {name} cannot take an image of {times(image_shape)}: {error or 'its size is built in'}"
@@ -89,3 +90,28 @@ def _stages(net: nn.Module) -> dict[str, str]:
     heads = config.get("classifier") or ()
     head = next((path for path in ([heads] if isinstance(heads, str) else heads) if path in modules), None)
     return {**stages, "head": head} if head else stages
+
+
+def _layouts(net: Wrapped, image_shape: tuple[int, int, int], owner: str) -> dict[str, str]:
+    """Of each stage whose maps timm gives the number of, where they are in its output.
+
+    Raises:
+        ValueError: the image is too small.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(stage: str, output: object) -> None:
+        shapes[stage] = tuple(output.shape) if isinstance(output, Tensor) else ()
+
+    with taps(net, net.stages, note):
+        output_shape(net, image_shape, owner)
+    features: Any = getattr(net.inner, "feature_info", None) or []
+    counts = {f"inner.{info.get('module')}": info["num_chs"] for info in features}
+    last = getattr(net.inner, "output_fmt", None) == "NHWC"  # it says so where a side is as long as there are maps
+    found: dict[str, str] = {}
+    for stage, path in net.stages.items():
+        maps, shape = counts.get(path), shapes.get(stage, ())
+        if maps is not None and len(shape) == 4:
+            places = [name for name, dim in (("NHWC", 3), ("NCHW", 1)) if shape[dim] == maps]
+            found |= {stage: places[0 if last else -1]} if places else {}
+    return found

@@ -16,6 +16,7 @@ from convkit.evolution.filters import filters
 from convkit.evolution.history import History, Moment
 from convkit.evolution.settling import Settling, settling
 from convkit.evolution.winners import Winners
+from convkit.inspection.units import Units
 from convkit.projections import AT_ONCE, projections
 from convkit.report.features import Block, strips_page
 from convkit.report.settling import settling_figure
@@ -35,11 +36,13 @@ class EvolutionPages:
         self.histories: dict[str, History] = {}
         self._new: list[str] = []
 
-    def begin(self, run: Path | None, pictured: dict[str, Sequence[int]]) -> None:
-        """A fit starts; ``pictured``: the maps with pictures of each stage."""
+    def begin(self, run: Path | None, pictured: dict[str, tuple[Units, Sequence[int]]]) -> None:
+        """A fit starts; ``pictured``: the units of each stage, and the maps with pictures."""
         self.folder = None if run is None else run / FOLDER
         self.recorded = []
-        self.histories = {} if run is None else {name: History(name, maps) for name, maps in pictured.items()}
+        self.histories = (
+            {} if run is None else {name: History(name, maps, units) for name, (units, maps) in pictured.items()}
+        )
 
     def take_along(self, run: Path, recorded: list[int]) -> None:
         """The epochs that a checkpoint of ``run`` had behind it: a resumed fit goes on with them."""

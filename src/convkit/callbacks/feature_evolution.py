@@ -91,7 +91,7 @@ class FeatureEvolution(Callback):
                 "no positions"
             )
         folder = None if trainer.fast_dev_run or not trainer.is_global_zero else Path(trainer.default_root_dir)  # type: ignore[attr-defined]
-        self._pages.begin(folder, {name: self.pictured(one) for name, one in self._units.items()})
+        self._pages.begin(folder, {name: (one, self.pictured(one)) for name, one in self._units.items()})
         if not trainer.ckpt_path or not self._state:
             return
         self._pages.take_along(Path(trainer.ckpt_path).parent.parent, self._state["recorded"])

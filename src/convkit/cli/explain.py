@@ -11,8 +11,8 @@ from convkit.cli.export import Parser
 from convkit.errors import UserError
 
 HELP = """\
-convkit explain RUN --method NAME --out DIR [--images FILE … | --split NAME --count N] [--target CLASS]
-                [--stage NAME] [--unit N] [--option NAME=VALUE …] [--sanity] [--json]
+convkit explain RUN --method NAME --out DIR [--images FILE … | --split NAME --count N --seed N]
+                [--target CLASS] [--stage NAME] [--unit N] [--option NAME=VALUE …] [--sanity] [--json]
 
 Writes for each image the map as it is and over the image, all of them on one sheet, the numbers as maps.npz, and
 manifest.json, which says what was computed.
@@ -22,7 +22,8 @@ manifest.json, which says what was computed.
   --out DIR            must not be there, or be empty
   --images FILE …      image files, of the size that the network takes; photographs are cropped as in evaluation
   --split NAME         or images of the run's data: train, val (default) or test
-  --count N            the first so many (16)
+  --count N            so many (16), as many of each class as of any other
+  --seed N             which ones (0)
   --target CLASS       predicted (default), label, or a class by name or number
   --stage NAME         the stage whose maps Grad-CAM adds up (the last that has some), or that the unit is one of
   --unit N             explain a feature map of that stage, at its strongest place, in place of a class
@@ -54,6 +55,7 @@ def read(command: str, arguments: list[str]) -> Request:
     parser.add_argument("--images", nargs="+", metavar="FILE", default=[])
     parser.add_argument("--split", choices=["train", "val", "test"])
     parser.add_argument("--count", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--target", metavar="CLASS")
     parser.add_argument("--stage", metavar="NAME")
     parser.add_argument("--unit", type=int, metavar="N")

@@ -14,6 +14,7 @@ class Request:
     images: list[str]
     split: str | None
     count: int | None
+    seed: int | None
     target: str | None
     stage: str | None
     unit: int | None

@@ -23,6 +23,7 @@ def run(request: Request) -> int:
         request.images,
         split=request.split,
         count=request.count,
+        seed=request.seed,
         target=request.target,
         stage=request.stage,
         unit=request.unit,

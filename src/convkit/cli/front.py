@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": Command("convkit.cli.training", "write the class of every test image to a file"),
     "export": Command("convkit.cli.export", "write a run's network to one file, for deployment"),
     "explain": Command("convkit.cli.explain", "pictures of what a run's network looks at"),
+    "maps": Command("convkit.cli.maps", "the feature maps of an image, and the first layer's filters"),
     "patches": Command("convkit.cli.patches", "the images that excite each feature map most"),
     "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "data": Command("convkit.cli.data", "what is in a data set, and a sheet of its images"),

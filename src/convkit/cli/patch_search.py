@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from convkit.analyses.maps import first_filters
 from convkit.analyses.patches import Found, check_maps, pictures, search
 from convkit.cli.patches import PICTURED, Request
 from convkit.cli.quiet import quiet
-from convkit.datasets.base import ImageData
 from convkit.errors import UserError
-from convkit.projections import projectable
+from convkit.projections import projectable, unprojectable, with_maps
 from convkit.report.features import Block, filters_page, patches_page
 from convkit.run import Run
 
@@ -28,7 +28,9 @@ def run(request: Request) -> dict[str, Any]:
     opened = Run.open(request.run)
     model, data = opened.model, opened.data
     # All that a user can have got wrong comes before the work.
-    chosen = projectable(model.net, data.image_shape, request.stages, "--stage")
+    some = projectable if request.projections else with_maps
+    chosen = some(model.net, data.image_shape, request.stages, "--stage")
+    plain = {stage for stage in chosen if unprojectable(model.net, data.image_shape, stage)}
     for looked in chosen.values():
         check_maps(request.channels or [], looked, "--channels")
     data.prepare_data()
@@ -42,17 +44,20 @@ def run(request: Request) -> dict[str, Any]:
         for one in found.values():
             maps = request.channels or list(range(one.units.maps))
             pictured = maps if request.channels else maps[:PICTURED]
-            pages = _draw(opened, one, pictured, request.split, place)
+            projected = one.units.stage not in plain
+            pages = _draw(opened, one, pictured, request.split, place, projected)
             done.append({
                 "stage": one.units.stage,
                 "maps": one.units.maps,
                 "window": [one.units.rows.extent, one.units.columns.extent],
+                "projections": projected,
                 "pictured": pictured,
                 "pages": pages,
                 "patches": list(one.rows(maps, labels)),
             })  # fmt: skip
         _write([row for stage in done for row in stage["patches"]], place / "patches.csv")
-        _draw_filters(opened, data, place)
+        if (filters := first_filters(model.net, data)) is not None:
+            filters_page(filters, "filters of the first layer").save(place / "filters.png")
     about = {"run": str(opened.directory), "checkpoint": str(opened.checkpoint), "split": request.split}
     return {**about, "images": len(labels), "out": str(request.out), "stages": done}
 
@@ -87,10 +92,10 @@ def _progress(count: int) -> Any:
     return show
 
 
-def _draw(opened: Run, found: Found, maps: list[int], split: str, place: Path) -> list[str]:
+def _draw(opened: Run, found: Found, maps: list[int], split: str, place: Path, projected: bool) -> list[str]:
     stage, names, blocks = found.units.stage, list[str](), list[Block]()
     wanted = len(maps)
-    for seen in pictures(opened.model, opened.data, found, maps, split):
+    for seen in pictures(opened.model, opened.data, found, maps, split, projected):
         silent = " (never active)" if found.strongest.values[seen.channel, 0] <= 0 else ""
         blocks.append(Block(f"map {seen.channel}{silent}", seen.patches, seen.projections, seen.seen))
         wanted -= 1
@@ -100,13 +105,6 @@ def _draw(opened: Run, found: Found, maps: list[int], split: str, place: Path) -
             patches_page(blocks, title).save(place / names[-1])
             blocks = []
     return names
-
-
-def _draw_filters(opened: Run, data: ImageData, place: Path) -> None:
-    for value in opened.model.net.parameters():
-        if value.ndim == 4 and value.shape[1] == data.image_shape[0]:
-            filters_page(value.detach().cpu(), "filters of the first layer").save(place / "filters.png")
-            return
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:

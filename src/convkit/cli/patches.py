@@ -8,19 +8,22 @@ from convkit.cli.export import Parser
 from convkit.errors import UserError, did_you_mean
 
 HELP = """\
-convkit patches RUN --out DIR [--stage NAME] [--channels 0,3,7] [--top 9] [--split val] [--json]
+convkit patches RUN --out DIR [--stage NAME] [--channels 0,3,7] [--top 9] [--split val]
+                [--projections] [--json]
 
 For every feature map the images of a split that excite it most: the patch of each that the strongest unit sees, and
-that unit projected to pixels by the deconvnet (Zeiler & Fergus 2014, figure 2). One pass over the images.
+that unit projected to pixels by the deconvnet (Zeiler & Fergus 2014, figure 2). One pass over the images. A network
+without ReLU has patches alone.
 
   RUN               a run (runs/NAME/N, runs/NAME/latest, runs/NAME) or a checkpoint file of one
   --out DIR         a new folder: STAGE-PAGE.png, projections to the left and patches to the right, sixteen maps a
                     page; patches.csv; filters.png, the first layer's
   --stage NAME      one or several, or patterns: conv5 or conv3,conv5 or 'conv*'; by default all that
-                    can be projected, but the head
+                    have maps, but the head
   --channels LIST   of these feature maps, counted from 0; all by default, with pictures of the first 256
   --top K           how many images of each (9)
   --split NAME      train (without augmentation), val (the default) or test
+  --projections     an error where a stage has none, in place of patches alone
   --json            print what is in patches.csv, and more, as JSON
 
 patches.csv has a row for each map and rank: value, image (its place in the split), label, row and column of the unit,
@@ -39,6 +42,7 @@ class Request(NamedTuple):
     channels: list[int] | None
     top: int
     split: str
+    projections: bool
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -63,6 +67,7 @@ def read(arguments: list[str]) -> Request:
     parser.add_argument("--channels")
     parser.add_argument("--top", default="9")
     parser.add_argument("--split", default="val")
+    parser.add_argument("--projections", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     if given.split not in SPLITS:
@@ -76,11 +81,21 @@ def read(arguments: list[str]) -> Request:
         raise UserError(f"{out} is there already; give --out another folder")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to make {out.name} in")
-    stages = None if given.stage is None else [name.strip() for name in given.stage.split(",")]
-    return Request(given.run, out, stages, _channels(given.channels), int(given.top), given.split)
+    stages, channels = read_stages(given.stage), read_channels(given.channels)
+    return Request(given.run, out, stages, channels, int(given.top), given.split, given.projections)
 
 
-def _channels(value: str | None) -> list[int] | None:
+def read_stages(value: str | None) -> list[str] | None:
+    """Names and patterns between commas; None where nothing was said."""
+    return None if value is None else [name.strip() for name in value.split(",")]
+
+
+def read_channels(value: str | None) -> list[int] | None:
+    """Numbers between commas, each once, ascending.
+
+    Raises:
+        UserError: they are none.
+    """
     if value is None:
         return None
     words = [word.strip() for word in value.split(",")]
@@ -100,6 +115,8 @@ def told(done: dict[str, Any]) -> str:
         line = f"{stage['stage']:<10} {stage['maps']} maps, each unit sees {sees} pixels; "
         line += f"strongest {best['value']:.3g}, map {best['channel']} on image {best['image']}"
         lines.append(line + (f"; {silent} never active" if silent else ""))
+        if not stage["projections"]:
+            lines.append(f"{'':<10} patches alone: on its way to the pixels the deconvnet meets no ReLU")
         if len(stage["pictured"]) < len({row["channel"] for row in rows}):
             lines.append(f"{'':<10} pictures of the first {len(stage['pictured'])}; --channels gives others")
     return "\n".join([*lines, f"patches: {done['out']}"])

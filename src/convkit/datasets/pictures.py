@@ -1,17 +1,63 @@
-"""Image files from anywhere as a data set would show them to a network."""
+"""Images for people to look at, as a network gets them: some of a data set, or files from anywhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from convkit.datasets.base import ImageData, first
+from convkit.datasets.base import ImageData
 from convkit.datasets.decode import Picture, Unreadable
 from convkit.datasets.photographs import Photographs
 from convkit.datasets.small_folder import SmallFolder
+from convkit.datasets.subset import of_every_class
 from convkit.errors import UserError
+
+SPLITS = ("train", "val", "test")
+COUNT = 16
+
+
+class Chosen(NamedTuple):
+    """N×C×H×W normalised images and their names; of a split also N labels, and their places in it."""
+
+    pixels: Tensor
+    names: list[str]
+    labels: Tensor | None = None
+    places: list[int] | None = None
+
+
+def choose(
+    data: ImageData,
+    files: Sequence[str | Path] = (),
+    split: str | None = None,
+    count: int | None = None,
+    seed: int | None = None,
+) -> Chosen:
+    """Files, or else ``count`` images of a split (16, ``val``), as evaluation sees them and spread over its classes.
+
+    ``data`` has been set up. The same seed (0) gives the same images.
+
+    Raises:
+        UserError: files and a split are both given, or one of them is not there; as :func:`from_files`.
+    """
+    if files:
+        if split or count is not None or seed is not None:
+            raise UserError("--images names files; leave out --split, --count and --seed")
+        paths = [Path(file).expanduser() for file in files]
+        return Chosen(from_files(data, paths), [path.name for path in paths])
+    split = split or "val"
+    if split not in SPLITS:
+        raise UserError(f"--split is one of {', '.join(SPLITS)}, not {split!r}")
+    if count is not None and count < 1:
+        raise UserError(f"--count is a number of images, not {count}")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UserError(f"--seed is a whole number from 0 to 2**32 - 1, not {seed}")
+    labels = data.labels(split)
+    places = of_every_class(labels.numpy(), count or COUNT, seed or 0)
+    names = [f"{split} {place}" for place in places.tolist()]
+    return Chosen(data.pick(split, places), names, labels[places], places.tolist())
 
 
 def from_files(data: ImageData, paths: Sequence[Path]) -> Tensor:
@@ -49,8 +95,3 @@ def _as_it_is(picture: Picture, path: Path, image_shape: tuple[int, int, int]) -
     if channels == 1 and not bool((pixels == pixels[:1]).all()):
         raise UserError(f"{path} is in colour, and the network takes grey images")
     return pixels[:channels]
-
-
-def first_images(data: ImageData, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """The first images that the loader of ``"train"``, ``"val"`` or ``"test"`` gives, normalised, and their classes."""
-    return first(getattr(data, f"{split}_dataloader")(), count)

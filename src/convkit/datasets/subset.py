@@ -1,4 +1,4 @@
-"""Parts of the training images, drawn from each class by seed: what is held out, and small sets to learn from."""
+"""Parts of a data set, drawn from each class by seed: what is held out, small sets to learn from or to look at."""
 
 import numpy as np
 import torch
@@ -49,6 +49,22 @@ def subset(
             )
         kept.append(np.random.RandomState([seed, target]).permutation(members)[:wanted])
     return torch.from_numpy(np.sort(np.concatenate(kept)))
+
+
+def of_every_class(targets: NDArray[np.int64], count: int, seed: int) -> Tensor:
+    """The places of ``count`` of N images, by class: of each as many as of any other within one, while there are any.
+
+    Where there are more classes than images, which ones depends on the seed. By one seed a smaller sample is part of
+    every larger one.
+    """
+    random = np.random.RandomState(seed)
+    mixed = random.permutation(len(targets))
+    of_class = mixed[np.argsort(targets[mixed], kind="stable")]
+    known, starts, counts = np.unique(targets[of_class], return_index=True, return_counts=True)
+    turn = np.arange(len(of_class)) - np.repeat(starts, counts)  # which image of its class it is
+    order = np.repeat(random.permutation(len(known)), counts)
+    chosen = of_class[np.lexsort((order, turn))[:count]]
+    return torch.from_numpy(chosen[np.lexsort((chosen, targets[chosen]))])
 
 
 def stratified(targets: NDArray[np.int64], fraction: float, seed: int) -> Tensor:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit.inspection.units import Units
+
 Array = NDArray[np.generic]
 
 
@@ -33,8 +35,8 @@ class Moment(NamedTuple):
 class History:
     """The moments of a stage by epoch, ascending; ``maps`` are those with pictures."""
 
-    def __init__(self, stage: str, maps: Sequence[int]) -> None:
-        self.stage, self.maps = stage, list(maps)
+    def __init__(self, stage: str, maps: Sequence[int], units: Units | None = None) -> None:
+        self.stage, self.maps, self.units = stage, list(maps), units
         self.moments: dict[int, Moment] = {}
 
     def add(self, epoch: int, moment: Moment) -> None:

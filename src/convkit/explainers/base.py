@@ -6,8 +6,8 @@ are channels of its output, each at its strongest place in its image. An option 
 Where the second parameter is called ``average``, it is the data set's average image, once for each target.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
 import torch
@@ -73,7 +73,8 @@ def output_at(net: nn.Module, images: Tensor, stage: str | None) -> Tensor:
     def keep(module: nn.Module, inputs: object, output: object) -> None:
         if not isinstance(output, Tensor) or output.ndim not in (2, 4):
             raise UserError(f"stage {stage} puts out neither N×C×H×W maps nor N×C values")
-        found.append(output)
+        assert isinstance(net, ConvNet)  # it has stages
+        found.append(net.maps(stage, output))
         raise _Reached
 
     hook = stage_module(net, stage).register_forward_hook(keep)
@@ -84,6 +85,23 @@ def output_at(net: nn.Module, images: Tensor, stage: str | None) -> Tensor:
     finally:
         hook.remove()
     raise UserError(f"{type(net).__name__} computes its logits without stage {stage}")
+
+
+def last_maps(net: nn.Module, images: Tensor) -> str | None:
+    """The last stage that puts out maps; None where none does."""
+    stages = net.stages if isinstance(net, ConvNet) else {}
+    found: list[str] = []
+
+    def note(stage: str) -> Callable[[nn.Module, object, object], None]:
+        return lambda module, inputs, output: (
+            found.append(stage) if isinstance(output, Tensor) and output.ndim == 4 else None
+        )
+
+    with subject(net, images, torch.zeros(len(images), dtype=torch.int64)) as at, torch.no_grad(), ExitStack() as hooks:
+        for stage in stages:
+            hooks.callback(stage_module(at.net, stage).register_forward_hook(note(stage)).remove)
+        at.net(at.images)
+    return found[-1] if found else None
 
 
 def stage_module(net: nn.Module, stage: str) -> nn.Module:

@@ -43,9 +43,14 @@ class _Averages(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if func in _POOLINGS and args:
             maps = args[0]
-            if maps.ndim == 4 and result.numel() == maps.shape[0] * maps.shape[1]:
+            if maps.ndim == 4 and result.numel() in (maps.shape[0] * maps.shape[1], maps.shape[0] * maps.shape[3]):
                 self.found.append((maps, result.flatten(1)))
         return result
+
+
+def _distance(maps: Tensor, averages: Tensor) -> float:
+    same = maps.shape[:2] == averages.shape
+    return float((maps.mean((2, 3)) - averages).abs().max()) if same else float("inf")
 
 
 def _averaged(net: nn.Module, head: nn.Linear, images: Tensor) -> Tensor:
@@ -60,7 +65,8 @@ def _averaged(net: nn.Module, head: nn.Linear, images: Tensor) -> Tensor:
         hook.remove()
     for maps, values in reversed(averages.found):
         if values.shape == inputs[0].shape and torch.equal(values, inputs[0]):
-            return maps
+            # N×C×H×W, or N×H×W×C: that of the two which has these averages.
+            return min((maps, maps.permute(0, 3, 1, 2)), key=lambda one: _distance(one, values))
     raise UserError(
         f"cam needs a head on globally averaged maps, and {type(net).__name__}'s gets something else; use grad_cam"
     )

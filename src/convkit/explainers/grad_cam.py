@@ -21,20 +21,22 @@ def grad_cam(net: nn.Module, images: Tensor, targets: Tensor, *, stage: str | No
         stage: whose maps; by default the last stage that has some.
     """
     with subject(net, images, targets) as at:
-        logits, maps = _graph_above(at.net, at.images, stage)
+        logits, last, maps = _graph_above(at.net, at.images, stage)
         (gradient,) = torch.autograd.grad(chosen(logits, at.targets).sum(), maps, allow_unused=True)
         if gradient is None:
             raise UserError(f"the logits of {type(at.net).__name__} do not depend on stage {stage}")
+        assert isinstance(at.net, ConvNet)  # it has stages
+        gradient, maps = (at.net.maps(last, tensor.detach()) for tensor in (gradient, maps))
         weights = gradient.mean((2, 3), keepdim=True)
-        return (weights * maps.detach()).sum(1, keepdim=True).relu()
+        return (weights * maps).sum(1, keepdim=True).relu()
 
 
 # Of each network the stage that had the last maps when that was found out.
 _LAST: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
-def _graph_above(net: nn.Module, images: Tensor, stage: str | None) -> tuple[Tensor, Tensor]:
-    """Logits, and the stage's maps that they were computed from, with a graph of nothing but that part.
+def _graph_above(net: nn.Module, images: Tensor, stage: str | None) -> tuple[Tensor, str, Tensor]:
+    """Logits, the stage, and its maps as it put them out, with a graph of nothing but what lies between.
 
     Which stage is the last with maps shows when the next one has none: the graph begins anew at each, the next time
     not below the one that was found.
@@ -50,7 +52,7 @@ def _graph_above(net: nn.Module, images: Tensor, stage: str | None) -> tuple[Ten
     last, maps = found[-1]
     if not stage:
         _LAST[net] = last
-    return logits, maps
+    return logits, last, maps
 
 
 def _begun(net: nn.Module, images: Tensor, stages: Sequence[str]) -> tuple[Tensor, list[tuple[str, Tensor]]]:

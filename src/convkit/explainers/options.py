@@ -51,6 +51,11 @@ def _converted(name: str, value: Any, default: Any) -> Any:
         raise UserError(f"{name} is a {'whole ' if kind is int else ''}number, not {value!r}") from None
 
 
+def takes(function: Any, option: str) -> bool:
+    """Whether an explainer has an option of this name."""
+    return option in list(inspect.signature(function).parameters)[3:]
+
+
 def makes_its_image(function: Any) -> bool:
     """Whether an explainer begins with the data set's average image, not with one that was chosen."""
     return list(inspect.signature(function).parameters)[1:2] == ["average"]

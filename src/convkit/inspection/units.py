@@ -38,6 +38,10 @@ class Side:
         """First pixel of a unit's window, which lies in the image and holds the unit's span."""
         return min(max(0, floor(self.low + unit * self.stride)), self.image - self.extent)
 
+    def shift(self, unit: int) -> int:
+        """How many pixels after its unit's field the window begins: where that leaves the image, not 0."""
+        return self.start(unit) - floor(self.low + unit * self.stride)
+
 
 class Units(NamedTuple):
     """The output of a stage: C maps of units that have a place along both sides of the image."""
@@ -62,6 +66,8 @@ def units(
 ) -> dict[str, Units]:
     """Of each stage, for C×H×W images; nothing is computed. A layer without place is one of maps of one unit each.
 
+    A unit of maps behind an operation that is not understood is taken to see the whole image.
+
     Raises:
         UserError: a stage puts out no N×C×H×W maps and no N×C values; with ``refused`` it is put there instead.
     """
@@ -70,7 +76,7 @@ def units(
     found = {}
     for stage in stages:
         try:
-            found[stage] = _units(stage, visits.get(net.stages[stage]), image_shape)
+            found[stage] = _units(stage, visits.get(net.stages[stage]), image_shape, net.stage_layouts.get(stage))
         except UserError as error:
             if refused is None:
                 raise
@@ -78,17 +84,23 @@ def units(
     return found
 
 
-def _units(stage: str, visit: Visit | None, image_shape: tuple[int, int, int]) -> Units:
+def _units(stage: str, visit: Visit | None, image_shape: tuple[int, int, int], order: str | None) -> Units:
     if visit is None:
         raise UserError(f"stage {stage} is not used in evaluation")
     shape, layout = visit.output, visit.sees.layout if visit.sees else None
+    if order == "NHWC":
+        shape, layout = (shape[2], *shape[:2]), layout and tuple(layout[dim] for dim in (0, 3, 1, 2))
     counts = (1, 1) if len(shape) == 1 else shape[1:]
-    # Of what is not understood nobody knows which dimension has the maps.
+    # Of what is not understood nobody knows which dimension has the maps, unless the network says so.
     placed = len(shape) == 1 or (
         len(shape) == 3
-        and layout is not None
-        and all(
-            count == 1 or pure_side(layout, dim) == side for dim, side, count in zip((2, 3), "yx", counts, strict=True)
+        and (
+            order is not None
+            if layout is None
+            else all(
+                count == 1 or pure_side(layout, dim) == side
+                for dim, side, count in zip((2, 3), "yx", counts, strict=True)
+            )
         )
     )
     if not placed:

@@ -16,7 +16,9 @@ from convkit.explanation import Explained
 from convkit.report.sheet import Section, sheet
 
 STRONGEST = 0.995  # the share of values that a picture's range holds: a few outliers would leave the rest grey
-FOR, AGAINST = torch.tensor([0.86, 0.08, 0.06]), torch.tensor([0.10, 0.30, 0.85])  # red and blue
+# Weak to strong: dark red to yellow, dark blue to cyan.
+FOR = torch.tensor([[0.80, 0.05, 0.10], [1.00, 0.90, 0.10]])
+AGAINST = torch.tensor([[0.10, 0.15, 0.75], [0.10, 0.90, 1.00]])
 ARRAYS, MANIFEST, SHEET = "maps.npz", "manifest.json", "sheet.png"
 
 
@@ -35,7 +37,7 @@ def picture(values: Tensor) -> Tensor:
 
 
 def overlay(image: Tensor, values: Tensor) -> Tensor:
-    """3×H×W from 0 to 1: the image in grey, red where the map speaks for the target and blue where against.
+    """3×H×W from 0 to 1: the image in grey, red to yellow where the map speaks for the target, blue to cyan against it.
 
     Of a map with colours, the strength alone, in red.
     """
@@ -44,9 +46,16 @@ def overlay(image: Tensor, values: Tensor) -> Tensor:
         one = F.interpolate(one[None], image.shape[1:], mode="bilinear")[0]
     scaled = strength(one)
     grey = image.mean(0, keepdim=True).expand(3, -1, -1)
-    colour = torch.where(scaled > 0, FOR[:, None, None], AGAINST[:, None, None])
-    weight = 0.75 * scaled.abs()
+    strong = scaled.abs()
+    colour = torch.where(scaled > 0, _between(FOR, strong), _between(AGAINST, strong))
+    weight = 0.8 * strong**1.5  # what is weak leaves the image as it is
     return grey * (1 - weight) + colour * weight
+
+
+def _between(ends: Tensor, share: Tensor) -> Tensor:
+    weak, strong = ends[:, :, None, None]
+    colour: Tensor = weak + (strong - weak) * share
+    return colour
 
 
 def refuse_full(out: Path) -> None:
@@ -88,6 +97,7 @@ def _saved(explained: Explained, index: int, out: Path) -> dict[str, Any]:
     """One image's pictures, and its row of the manifest."""
     row: dict[str, Any] = {
         "name": explained.names[index],
+        **({} if explained.places is None else {"image": explained.places[index]}),
         "label": explained.labels[index],
         "predicted": explained.predicted[index],
         "target": explained.targets[index],
@@ -120,9 +130,10 @@ def contact_sheet(explained: Explained) -> Image.Image:
     labels: list[str] = []
     for index, name in enumerate(explained.names):
         values, label = explained.maps[index], explained.labels[index]
-        score = f"{explained.targets[index]} {explained.scores[index].item():.3g}"
+        value = explained.scores[index].item()
+        score = f"{value:{'.3g' if abs(value) < 1000 else '.0f'}} for {explained.targets[index]}"
         shown = [] if explained.synthetic else [(explained.images[index], name if label is None else label)]
-        shown.append((picture(values), score if explained.synthetic else f"is {explained.predicted[index]}?"))
+        shown.append((picture(values), score if explained.synthetic else f"taken for {explained.predicted[index]}"))
         if not explained.synthetic:
             shown.append((overlay(explained.images[index], values), score))
         if explained.random_maps is not None and explained.correlations is not None:
@@ -133,7 +144,9 @@ def contact_sheet(explained: Explained) -> Image.Image:
         labels += [text for _, text in shown]
     place = f" · {explained.stage}" if explained.stage else ""
     across = len(images) // len(explained.names)
-    return sheet([Section(f"{explained.method}{place}", images, labels)], columns=max(1, 8 // across) * across)
+    return sheet(
+        [Section(f"{explained.method}{place}", images, labels)], columns=min(len(images), max(1, 8 // across) * across)
+    )
 
 
 def _write(image: Tensor, path: Path) -> None:

@@ -13,6 +13,7 @@ PANELS = {
     "projections": "change of the projections",
     "filters": "filters: distance to their last state",
 }
+LINEAR = 20  # the last epoch up to which they are evenly spaced
 
 
 def settling_figure(rows: Sequence[Settling]) -> Figure:
@@ -37,7 +38,8 @@ def settling_figure(rows: Sequence[Settling]) -> Figure:
                 label=stage,
                 clip_on=False,
             )
-        panel.set_xscale("log")
+        if epochs[-1] > LINEAR:  # the usual ones are further and further apart
+            panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(epochs))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.xaxis.set_minor_formatter(NullFormatter())
