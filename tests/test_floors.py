@@ -16,7 +16,7 @@ SOURCE = ROOT / "src"
 
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
-    {"errors", "plugins", "arithmetic", "run_directory"},  # standard library only
+    {"errors", "plugins", "arithmetic", "run_directory", "run_state"},  # standard library only
     {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected", "step_seed"},  # torch
     {
         "weights",
@@ -48,6 +48,7 @@ FLOORS: list[set[str]] = [
 # Units of one floor that may import each other, and why.
 BESIDE = {
     ("plugins", "errors"): "an unknown name is the user's error",
+    ("run_state", "run_directory"): "its file lies in a run",
     ("run_directory", "errors"): "so is a run that is not there",
     ("parts", "convnet"): "the parts are a ConvNet's",
     ("taps", "convnet"): "the stages are a ConvNet's",
@@ -66,6 +67,8 @@ BESIDE = {
     ("run", "classifier"): "a run gives back the trained model",
     ("run", "explanation"): "a run explains its images",
     ("report", "explanation"): "it draws what was explained",
+    ("report", "run"): "the page is of runs",
+    ("report", "analyses"): "and shows their top patches",
     ("deployment", "run"): "what is exported is a run's network",
     ("callbacks", "classifier"): "they read the confusion matrix and the rates",
     ("preview", "classifier"): "it looks at what would be trained",

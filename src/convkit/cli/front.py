@@ -27,6 +27,8 @@ COMMANDS = {
     "explain": Command("convkit.cli.explain", "pictures of what a run's network looks at"),
     "maps": Command("convkit.cli.maps", "the feature maps of an image, and the first layer's filters"),
     "patches": Command("convkit.cli.patches", "the images that excite each feature map most"),
+    "runs": Command("convkit.cli.runs", "a table of the runs under a folder"),
+    "report": Command("convkit.cli.report", "one HTML page of one or several runs"),
     "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "data": Command("convkit.cli.data", "what is in a data set, and a sheet of its images"),
     "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),

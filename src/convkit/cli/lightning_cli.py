@@ -21,6 +21,7 @@ from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
 from convkit.callbacks.skipped import Skipped
+from convkit.callbacks.state import StateFile
 from convkit.callbacks.unprofiled import Unprofiled
 from convkit.classifier import Classifier
 from convkit.cli.dropped import dropped
@@ -75,6 +76,7 @@ class TrainingCLI(LightningCLI):
         link_data_to_model(parser)
         parser.add_argument("--name", type=str | None, default=None, help="name of the run; the config's by default")
         parser.add_argument("--runs", type=str, default="runs", help="folder of the runs")
+        parser.add_argument("--tags", type=list[str], default=[], help="words to find the run by")
         parser.add_argument(
             "--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases"
         )
@@ -191,7 +193,7 @@ class TrainingCLI(LightningCLI):
         own += [EvaluationPages(self.reserved.directory), Skipped(self.reserved.directory)]
         if self.request.command == "fit":
             self.reserved.record = Record(self.reserved.directory, self.plain)
-            own.append(self.reserved.record)
+            own += [self.reserved.record, StateFile(self.reserved.directory)]
             if settings.enable_checkpointing is not False:
                 checkpoints = folder / CHECKPOINTS
                 # Interruption last: when it stops a fit, the others have seen the step.

@@ -24,7 +24,7 @@ Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Not
   --model.init_from SOURCE  start from a run, a checkpoint, a file of weights, or timm:NAME
   --model.fresh '[head, …]' but let these stages start anew
   --trainer.max_epochs N    when to stop;  --trainer.devices N  on how many devices
-  --name NAME               of the run; the config's by default
+  --name NAME               of the run; the config's by default;  --tags+=WORD  to find it by
   --ckpt_path PATH          go on from a checkpoint, a run, or `last`: with its configuration, where
                             you give no other
   --wandb MODE              Weights & Biases: off, offline (the default; needs no account), online

@@ -1,0 +1,159 @@
+"""``convkit runs``: a table of the runs under a folder; nothing here imports torch."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from convkit.cli.export import Parser
+from convkit.errors import UserError
+from convkit.run_directory import CONFIG, METRICS
+from convkit.run_state import STATES, read_state
+
+HELP = """\
+convkit runs [DIR] [--name PATTERN] [--state STATE] [--tag WORD] [--sort KEY] [--json]
+
+A table of the runs under a folder (runs): state, epochs, lowest top-1 error of a validation and of the test in percent,
+seconds of training, when it started, tags.
+
+  --name PATTERN  only runs NAME/N that fit: 'cifar*'
+  --state STATE   only those that are running, finished, stopped, crashed or unknown
+  --tag WORD      only those that were given this tag: convkit fit --tags+=WORD
+  --sort KEY      name (default), state, epochs, error, test, seconds or started
+  --json          the same as a list of objects
+"""
+KEYS = ("name", "state", "epochs", "error", "test", "seconds", "started")
+HEADS = ("run", "state", "epochs", "val error", "test error", "seconds", "started", "tags")
+
+
+class Row(NamedTuple):
+    """What is told of a run; None is not known."""
+
+    name: str
+    path: str
+    state: str
+    epochs: int | None
+    error: float | None
+    test: float | None
+    seconds: float | None
+    started: str | None
+    tags: list[str]
+
+
+def main(command: str, arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(HELP, end="")
+        return 0
+    parser = Parser(prog=command, add_help=False, allow_abbrev=False)
+    parser.add_argument("folder", nargs="?", default="runs", type=Path, metavar="DIR")
+    parser.add_argument("--name", default="*", metavar="PATTERN")
+    parser.add_argument("--state", choices=STATES)
+    parser.add_argument("--tag")
+    parser.add_argument("--sort", choices=KEYS, default="name")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    if not given.folder.is_dir():
+        raise UserError(f"there is no folder {given.folder}; name the folder of your runs")
+    rows = [
+        row
+        for row in found(given.folder)
+        if fnmatchcase(row.name, given.name) or fnmatchcase(row.name.rpartition("/")[0], given.name)
+        if given.state in (None, row.state)
+        if given.tag is None or given.tag in row.tags
+    ]
+    rows.sort(key=lambda row: _order(row, given.sort))
+    if given.json:
+        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(table(rows)))
+    return 0
+
+
+def found(folder: Path) -> Iterator[Row]:
+    """Every run NAME/N in a folder. What of it cannot be read is not known."""
+    for config in folder.glob(f"*/*/{CONFIG}"):
+        place = config.parent
+        if place.is_symlink() or not place.name.isdecimal():
+            continue
+        state = read_state(place)
+        epochs, error, test = _metrics(place / METRICS)
+        yield Row(
+            f"{place.parent.name}/{place.name}",
+            str(place),
+            state["state"],
+            state.get("epoch", epochs),
+            error,
+            test,
+            state.get("seconds"),
+            state.get("started"),
+            _tags(config),
+        )
+
+
+def _metrics(path: Path) -> tuple[int | None, float | None, float | None]:
+    """Epochs that were validated, the lowest validation error and the last test error."""
+    epochs: int | None = None
+    error = test = math.nan
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.DictReader(file):
+                value, tested = _number(row.get("val/top1_error")), _number(row.get("test/top1_error"))
+                if value == value:
+                    error = min(value, error) if error == error else value
+                    at = _number(row.get("epoch"))
+                    epochs = int(at) + 1 if at == at else epochs
+                if tested == tested:
+                    test = tested
+    except OSError:
+        pass
+    return epochs, None if error != error else error, None if test != test else test
+
+
+def _number(text: Any) -> float:
+    """NaN for what is none, as at the end of a file that was half written."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _tags(config: Path) -> list[str]:
+    try:
+        tags = yaml.load(config.read_text(encoding="utf-8"), yaml.CSafeLoader).get("tags")
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return []
+    return [str(tag) for tag in tags] if isinstance(tags, list) else []
+
+
+def _order(row: Row, key: str) -> tuple[Any, ...]:
+    """Unknown values last; runs of a name by their number."""
+    name, _, number = row.name.rpartition("/")
+    value = getattr(row, key)
+    by_name = (name, int(number))
+    return by_name if key == "name" else (value is None, value if value is not None else 0, *by_name)
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """Aligned text, numbers to the right."""
+    if not rows:
+        yield "no runs"
+        return
+    cells = [
+        (row.name, row.state, *(_shown(value) for value in (row.epochs, row.error, row.test, row.seconds)),
+         (row.started or "").replace("T", " ")[:16], " ".join(row.tags))
+        for row in rows
+    ]  # fmt: skip
+    widths = [max(len(each[column]) for each in [HEADS, *cells]) for column in range(len(HEADS))]
+    for each in [HEADS, *cells]:
+        line = (cell.rjust(width) if 2 <= column <= 5 else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(each, widths, strict=True)))  # fmt: skip
+        yield "  ".join(line).rstrip()
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"

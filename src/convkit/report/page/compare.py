@@ -1,0 +1,63 @@
+"""Several runs side by side: what their configurations differ in, and the same one with other seeds taken together."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from convkit.report.page.facts import Facts, shown
+
+# Not what was trained, but where it was written and how it was watched.
+ASIDE = ("name", "runs", "tags", "wandb", "wandb_project", "ckpt_path", "test_at_end")
+RESULTS = {
+    "best val top-1 error (%)": lambda facts: facts.best[0] if facts.best else None,
+    "last val top-1 error (%)": lambda facts: facts.last("val/top1_error"),
+    "test top-1 error (%)": lambda facts: facts.last("test/top1_error"),
+    "test top-5 error (%)": lambda facts: facts.last("test/top5_error"),
+}
+
+
+class Group(NamedTuple):
+    """Runs of one configuration but for the seeds; ``cells``: a text for each of ``RESULTS``."""
+
+    runs: list[str]
+    about: list[str]  # what it has otherwise than other groups
+    cells: list[str]
+
+
+def differences(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
+    """The keys that not all runs have alike, with each run's value; seeds and the run's own affairs last or not."""
+    keys = dict.fromkeys(key for facts in runs for key in facts.config if not _aside(key))
+    rows = [(key, [shown(facts.config[key]) if key in facts.config else "–" for facts in runs]) for key in keys]
+    return sorted(((key, values) for key, values in rows if len({*values}) > 1), key=lambda row: _is_seed(row[0]))
+
+
+def groups(runs: Sequence[Facts]) -> list[Group]:
+    """In the order in which the runs were given."""
+    varied = [key for key, _ in differences(runs) if not _is_seed(key)]
+    members: dict[tuple[str, ...], list[Facts]] = {}
+    for facts in runs:
+        members.setdefault(tuple(shown(facts.config.get(key)) for key in varied), []).append(facts)
+    found = []
+    for values, own in members.items():
+        about = [f"{key}: {value}" for key, value in zip(varied, values, strict=True)]
+        found.append(Group([facts.name for facts in own], about, [_told(of, own) for of in RESULTS.values()]))
+    return found
+
+
+def _told(result: object, runs: Sequence[Facts]) -> str:
+    """Mean ± standard deviation over the runs that have it, of several; with their number."""
+    assert callable(result)
+    values = [value for facts in runs if (value := result(facts)) is not None]
+    if not values:
+        return "–"
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} (n = {len(values)})"
+
+
+def _is_seed(key: str) -> bool:
+    return key == "seed_everything" or key.rpartition(".")[2] == "seed"
+
+
+def _aside(key: str) -> bool:
+    return key.partition(".")[0] in ASIDE
