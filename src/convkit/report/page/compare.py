@@ -16,6 +16,10 @@ RESULTS = {
 }
 
 
+_ABSENT = "–"
+LINES = 4  # of what a group has otherwise
+
+
 class Group(NamedTuple):
     """Runs of one configuration but for the seeds; ``cells``: a text for each of ``RESULTS``."""
 
@@ -25,9 +29,9 @@ class Group(NamedTuple):
 
 
 def differences(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
-    """The keys that not all runs have alike, with each run's value; seeds and the run's own affairs last or not."""
+    """The keys that not all runs have alike, with each run's value; seeds last, the run's own affairs left out."""
     keys = dict.fromkeys(key for facts in runs for key in facts.config if not _aside(key))
-    rows = [(key, [shown(facts.config[key]) if key in facts.config else "–" for facts in runs]) for key in keys]
+    rows = [(key, [shown(facts.config[key]) if key in facts.config else _ABSENT for facts in runs]) for key in keys]
     return sorted(((key, values) for key, values in rows if len({*values}) > 1), key=lambda row: _is_seed(row[0]))
 
 
@@ -36,10 +40,12 @@ def groups(runs: Sequence[Facts]) -> list[Group]:
     varied = [key for key, _ in differences(runs) if not _is_seed(key)]
     members: dict[tuple[str, ...], list[Facts]] = {}
     for facts in runs:
-        members.setdefault(tuple(shown(facts.config.get(key)) for key in varied), []).append(facts)
+        members.setdefault(tuple(shown(facts.config.get(key, _ABSENT)) for key in varied), []).append(facts)
     found = []
     for values, own in members.items():
-        about = [f"{key}: {value}" for key, value in zip(varied, values, strict=True)]
+        about = [f"{key}: {value}" for key, value in zip(varied, values, strict=True) if value != _ABSENT]
+        if len(about) > LINES:
+            about = [*about[: LINES - 1], f"and {len(about) - LINES + 1} more"]
         found.append(Group([facts.name for facts in own], about, [_told(of, own) for of in RESULTS.values()]))
     return found
 

@@ -14,7 +14,7 @@ from convkit.errors import UserError
 from convkit.run_directory import CONFIG, METRICS
 from convkit.run_state import read_state
 
-DROP = 0.67  # a rate that falls by a third or more from one row to the next was dropped; below it is a smooth descent
+DROP, STEADY = 0.67, 0.99  # a rate that held steady and then falls by a third or more was dropped
 SPLITS = ("val", "test")
 
 
@@ -83,7 +83,8 @@ class Facts:
             if name.startswith("lr/"):
                 for index in range(1, len(curve.values)):
                     before, after = curve.values[index - 1 : index + 1]
-                    if 0 < after < DROP * before:
+                    held = index < 2 or before >= STEADY * curve.values[index - 2]  # the end of a cosine falls, too
+                    if held and 0 < after < DROP * before:
                         found.append((curve.steps[index], f"{name} {before:.3g} → {after:.3g}"))
         return sorted(found)
 
