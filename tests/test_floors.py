@@ -42,6 +42,7 @@ FLOORS: list[set[str]] = [
         "callbacks",
         "report",
         "preview",
+        "testing",
     },  # adds Lightning
     {"cli"},
 ]
@@ -74,6 +75,7 @@ BESIDE = {
     ("preview", "classifier"): "it looks at what would be trained",
     ("preview", "callbacks"): "Freezing says what it would freeze",
     ("callbacks", "run"): "the record of a fit is what Run.open reads",
+    ("testing", "classifier"): "a schedule is fitted, which takes one",
     ("callbacks", "report"): "a callback decides when, the report draws",
 }
 # What is below Lightning's floor and needs it all the same, and why.

@@ -1,0 +1,210 @@
+"""The contract of a data set: ``factory(**options) -> ImageData``."""
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from convkit.datasets.base import ImageData
+from convkit.errors import UserError
+from convkit.testing.contract import Clause, LeftOut, Outcome, check_target, demand, enforce, judge
+from convkit.testing.ranks import on_ranks
+
+SPLITS = ("train", "val", "test")
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
+    "enable_checkpointing": False, "num_sanity_val_steps": 0, "max_epochs": 1,
+}  # fmt: skip
+
+
+@dataclass
+class Data:
+    """What is checked, and the data set that most clauses look at."""
+
+    factory: Any
+    options: Mapping[str, Any]
+    ranks: int = 2
+
+    def build(self) -> ImageData:
+        try:
+            made: ImageData = self.factory(**self.options)
+            if isinstance(made, ImageData):
+                made.prepare_data()
+                made.setup("fit")
+                made.setup("test")
+        except UserError as error:
+            raise LeftOut(f"its data cannot be had here: {error}") from error
+        return made
+
+    @cached_property
+    def data(self) -> ImageData:
+        return self.build()
+
+    def epoch(self, data: ImageData, split: str) -> list[tuple[Tensor, Tensor]]:
+        return [(images.clone(), targets.clone()) for images, targets in getattr(data, f"{split}_dataloader")()]
+
+
+def examine(factory: Any, ranks: int = 2, options: Mapping[str, Any] | None = None) -> list[Outcome]:
+    """What each clause of the contract found."""
+    subject = Data(factory, options or {}, ranks)
+    with torch.random.fork_rng(devices=[]):
+        return judge([*CLAUSES, Clause("two ranks", two_ranks)] if ranks > 1 else CLAUSES, subject)
+
+
+def check_dataset(factory: Any, *, ranks: int = 2, **options: Any) -> None:
+    """The contract of a data set. Whole epochs are read: give few images.
+
+    Args:
+        factory: what the entry point names: an ``ImageData`` class, or a function that is annotated to return one.
+        ranks: processes of the last clause, which takes seconds; 1 leaves it out.
+        options: the data set's own, such as where a small one of the test's lies.
+
+    Raises:
+        ContractError: a line for each clause that does not hold, or could not be judged as the data is not there.
+    """
+    enforce(examine(factory, ranks, options))
+
+
+def target(subject: Data) -> None:
+    """A class below ``ImageData``, or a function annotated to return one; every option with a type."""
+    check_target(subject.factory, ImageData)
+
+
+def sets_up(subject: Data) -> None:
+    """It makes an ``ImageData``, whose data is there."""
+    made = subject.data
+    demand(isinstance(made, ImageData), f"makes a {type(made).__name__}; return a convkit.ImageData")
+
+
+def knows(subject: Data) -> None:
+    """``num_classes`` and ``image_shape``, before ``setup`` too; ``class_names``; ``mean`` and ``std`` by channel."""
+    data, new = subject.data, subject.factory(**subject.options)
+    for name in ("num_classes", "image_shape"):
+        demand(
+            hasattr(new, name), f"does not know {name} before setup; set it in the constructor, the network needs it"
+        )
+        same = getattr(new, name) == getattr(data, name)
+        demand(same, f"{name} is another after setup; know it in the constructor")
+    for name in ("class_names", "mean", "std"):
+        demand(hasattr(data, name), f"does not know {name} after setup; set it there or in the constructor")
+    count = len(data.class_names)
+    demand(count == data.num_classes, f"has {count} class_names and num_classes {data.num_classes}; give one for each")
+    demand(len({*data.class_names}) == count, "two class_names are the same; give each class its own")
+    for name in ("mean", "std"):
+        values = getattr(data, name)
+        wanted = data.image_shape[0]
+        demand(len(values) == wanted, f"{name} has {len(values)} values for {wanted} channels; give one for each")
+    demand(all(value > 0 for value in data.std), "a std is not above 0; images are divided by it")
+
+
+def batches(subject: Data) -> None:
+    """Every split yields N×C×H×W finite floats of ``image_shape``, and N class indices below ``num_classes``."""
+    shape, count = tuple(subject.data.image_shape), subject.data.num_classes
+    for split in SPLITS:
+        seen = subject.epoch(subject.data, split)
+        demand(bool(seen), f"{split} has no batch; give at least one image")
+        for images, targets in seen:
+            images = images if images.ndim == 4 else images[:, 0]  # several crops of each
+            own = tuple(images.shape[1:])
+            demand(own == shape, f"a {split} batch has images of {own}, and image_shape is {shape}; give one size")
+            demand(images.is_floating_point(), f"{split} images are {images.dtype}; normalise them to floats")
+            demand(bool(images.isfinite().all()), f"{split} images are not finite; look at mean and std")
+            whole = targets.shape == (len(images),) and not targets.is_floating_point()
+            demand(whole, f"{split} targets are {targets.dtype} of {tuple(targets.shape)}; give N class indices")
+            inside = bool(((targets >= 0) & (targets < count)).all())
+            demand(inside, f"a {split} target is not among 0 to {count - 1}; count the classes from 0")
+
+
+def evaluation(subject: Data) -> None:
+    """Validation and test give the same images in the same order every time."""
+    for split in ("val", "test"):
+        once, again = (subject.epoch(subject.data, split) for _ in range(2))
+        same = len(once) == len(again) and all(torch.equal(a[0], b[0]) for a, b in zip(once, again, strict=True))
+        demand(same, f"{split} images differ the second time; draw nothing at random in evaluation")
+
+
+def labels(subject: Data) -> None:
+    """``labels(split)`` are those of the split's batches; of ``train``, in any order."""
+    for split in SPLITS:
+        told = subject.data.labels(split)
+        seen = torch.cat([targets for _, targets in subject.epoch(subject.data, split)])
+        if split == "train":
+            told, seen = told.sort().values, seen.sort().values
+            if 0 <= len(told) - len(seen) < (getattr(subject.data, "batch_size", 1) or 1):  # a last batch is dropped
+                continue
+        demand(torch.equal(told, seen), f"labels({split!r}) are not those of its batches; keep them in one order")
+
+
+def seed(subject: Data) -> None:
+    """Made twice with the same options it gives the same training batches: order and what is drawn."""
+    one, other = (self.epoch(self.build(), "train") for self in (subject, subject))
+    same = len(one) == len(other) and all(
+        torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(one, other, strict=True)
+    )
+    demand(same, "training differs under the same seed; draw from (seed, epoch, image), not from a global generator")
+
+
+def two_ranks(subject: Data) -> None:
+    """On two processes every image is seen once: none twice, none left out, but for at most one a rank that evens out
+    evaluation, and less than a batch of training."""
+    for split in SPLITS:
+        alone = Counter(on_ranks(1, _seen, subject.factory, dict(subject.options), split, 1)[0])
+        parts = on_ranks(subject.ranks, _seen, subject.factory, dict(subject.options), split, subject.ranks)
+        together = sum((Counter(part) for part in parts), Counter[int]())
+        extra, missing = (together - alone).total(), (alone - together).total()
+        spare = (getattr(subject.data, "batch_size", 1) or 1) if split == "train" else 0
+        way = "divide by the trainer's global_rank and world_size, as InMemoryData does"
+        demand(missing <= spare, f"{subject.ranks} ranks leave out {missing} {split} images; {way}")
+        demand(
+            extra < subject.ranks or extra <= spare, f"{subject.ranks} ranks see {extra} {split} images twice; {way}"
+        )
+
+
+class _Seen(LightningModule):
+    """Notes what comes by: of training the classes, as images are augmented; else the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.train_seen: list[int] = []
+        self.seen: list[int] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        self.train_seen += batch[1].tolist()
+        return self.weight * 0
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.seen += [zlib.crc32(image.contiguous().numpy().tobytes()) for image in batch[0]]
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def _seen(factory: Any, options: Mapping[str, Any], split: str, ranks: int) -> list[int]:
+    data, module = factory(**options), _Seen()
+    several: dict[str, Any] = {"devices": ranks, "strategy": "ddp"} if ranks > 1 else {"devices": 1}
+    trainer = Trainer(**QUIET, **several, limit_val_batches=0 if split == "train" else None)
+    if split == "train":
+        trainer.fit(module, datamodule=data)
+        return module.train_seen
+    (trainer.validate if split == "val" else trainer.test)(module, datamodule=data, verbose=False)
+    return module.seen
+
+
+CLAUSES: list[Clause[Data]] = [
+    Clause("target", target, essential=True),
+    Clause("sets up", sets_up, essential=True),
+    Clause("knows", knows, essential=True),
+    Clause("batches", batches, essential=True),
+    Clause("evaluation", evaluation),
+    Clause("labels", labels),
+    Clause("seed", seed),
+]
