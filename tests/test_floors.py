@@ -16,7 +16,16 @@ SOURCE = ROOT / "src"
 
 # A unit is a module beside convkit/__init__.py or a package there.
 FLOORS: list[set[str]] = [
-    {"errors", "plugins", "arithmetic", "run_directory", "run_state"},  # standard library only
+    {
+        "errors",
+        "plugins",
+        "arithmetic",
+        "run_directory",
+        "run_state",
+        "plugin_health",
+        "requirements",
+        "scaffold",
+    },  # standard library only
     {"convnet", "parts", "sizes", "taps", "strongest", "metrics", "initial", "locally_connected", "step_seed"},  # torch
     {
         "weights",
@@ -48,6 +57,9 @@ FLOORS: list[set[str]] = [
 ]
 # Units of one floor that may import each other, and why.
 BESIDE = {
+    ("plugin_health", "plugins"): "it is about them",
+    ("plugin_health", "requirements"): "of its distribution",
+    ("plugins", "requirements"): "why one cannot be loaded",
     ("plugins", "errors"): "an unknown name is the user's error",
     ("run_state", "run_directory"): "its file lies in a run",
     ("run_directory", "errors"): "so is a run that is not there",
@@ -167,8 +179,8 @@ def test_the_facade_is_not_taken_for_what_lies_behind_it() -> None:
 
 
 @pytest.mark.parametrize("module", [module for module in FILES if floor(module) == 0])
-def test_the_lowest_floor_is_standard_library_only(module: str) -> None:
-    outside = {found.module.split(".")[0] for found in IMPORTS if found.importer == module} - {"convkit"}
+def test_the_lowest_floor_is_the_standard_library_and_versions(module: str) -> None:
+    outside = {found.module.split(".")[0] for found in IMPORTS if found.importer == module} - {"convkit", "packaging"}
     assert outside <= sys.stdlib_module_names
 
 

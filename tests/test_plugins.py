@@ -5,23 +5,30 @@ import json
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from convkit import plugins
 from convkit.errors import UserError, did_you_mean
+from convkit.plugin_health import changed, marks
+from convkit.requirements import normalized
 
 KINDS = {plural.removeprefix("convkit."): kind for kind, plural in plugins.GROUPS.items()}
 Install = Callable[..., Path]
 
 
-def distribution(folder: Path, name: str, version: str = "1.0", **groups: dict[str, str]) -> None:
+def distribution(
+    folder: Path, name: str, version: str = "1.0", needs: Sequence[str] = (), **groups: dict[str, str]
+) -> None:
     """What pip leaves of a distribution: its metadata and its entry points."""
-    info = folder / f"{plugins.normalized(name).replace('-', '_')}-{version}.dist-info"
+    info = folder / f"{normalized(name).replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {need}\n" for need in needs)
+    )
     lines = [
         line
         for group, entries in groups.items()
@@ -36,8 +43,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 
-    def add(name: str, version: str = "1.0", **groups: dict[str, str]) -> Path:
-        distribution(tmp_path, name, version, **groups)
+    def add(name: str, version: str = "1.0", needs: Sequence[str] = (), **groups: dict[str, str]) -> Path:
+        distribution(tmp_path, name, version, needs, **groups)
         plugins.installed.cache_clear()
         return tmp_path
 
@@ -121,7 +128,6 @@ def test_a_distribution_on_two_entries_of_the_path_is_one(
     ("source", "cause"),
     [
         ("def broken(:", "SyntaxError: invalid syntax (broken_net.py, line 1)"),
-        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("raise ValueError('several\\n\\n  lines')", "ValueError: several lines"),
         ("raise SystemExit", "SystemExit"),
         ("assert False", "AssertionError"),
@@ -138,6 +144,59 @@ def test_a_broken_plugin_is_explained_and_breaks_only_itself(install: Install, s
         f"architecture 'broken' of broken-net 0.3 (broken_net:Net) cannot be loaded: {cause}; "
         "repair or uninstall broken-net"
     )
+
+
+def test_what_a_plugin_lacks_is_named(install: Install) -> None:
+    needs = ["no-such-library>=1; extra == 'speed'", "torch"]
+    folder = install("fast-net", "0.3", needs, architectures={"fast": "fast_net:Net", "lost": "lost_net:Net"})
+    (folder / "fast_net.py").write_text("import no_such_library.fast")
+    (folder / "lost_net.py").write_text("import another_library")
+    with pytest.raises(UserError, match=r"it needs the extra speed: pip install 'fast-net\[speed\]'$"):
+        plugins.load(plugins.find("architecture", "fast"))
+    with pytest.raises(UserError, match=r"it needs the module another_library, which is not installed$"):
+        plugins.load(plugins.find("architecture", "lost"))
+
+
+def test_one_for_a_newer_convkit_is_marked_and_not_imported(install: Install) -> None:
+    folder = install("new-net", "0.3", ["convkit>=99"], architectures={"newest": "new_net:Net"})
+    (folder / "new_net.py").write_text("raise SystemExit('imported')")
+    plugin = plugins.find("architecture", "newest")
+    assert marks(plugins.installed())[plugin].startswith("requires convkit>=99, and this is convkit 0.")
+    with pytest.raises(UserError, match=r"requires convkit>=99, and this is convkit 0\.\S+; upgrade convkit"):
+        plugins.load(plugin)
+
+
+def test_two_of_one_name_are_marked_with_the_way_to_choose(install: Install) -> None:
+    install("one-net", architectures={"shared": "one_net:Net"})
+    install("other-net", architectures={"shared": "other_net:Net"})
+    notes = marks(plugins.installed())
+    assert notes[plugins.find("architecture", "one-net:shared")] == ("also of other-net: choose with one-net:shared")
+    assert len(notes) == 2
+
+
+def test_whose_import_takes_long_is_told(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = install("slow-net", "0.3", architectures={"slow": "slow_net:Net"})
+    (folder / "slow_net.py").write_text("import time\ntime.sleep(0.3)\nNet = object")
+    monkeypatch.setattr(plugins, "PATIENCE", 0.05)
+    plugins.load(plugins.find("architecture", "slow"))
+    assert capsys.readouterr().err == (
+        "still importing architecture 'slow' of slow-net 0.3 (slow_net:Net); Ctrl-C ends it\n"
+    )
+
+
+def test_what_a_run_was_made_with(install: Install) -> None:
+    install("birds", "1.1", datasets={"birds": "birds:Birds"})
+    known = {"kind": "dataset", "name": "birds", "distribution": "birds", "path": "birds:Birds"}
+    gone = {"kind": "schedule", "name": "fast", "distribution": "gone-net", "version": "2.0", "path": "gone:Fast"}
+    own = {"kind": "architecture", "name": "lenet", "distribution": "convkit", "version": "0.0.1", "path": "x:y"}
+    assert not [*changed([{**known, "version": "1.1"}, own])]
+    assert [*changed([{**known, "version": "1.0"}])] == [(False, "it was made with birds 1.0, and 1.1 is installed")]
+    assert [*changed([gone])] == [
+        (True, "it was made with the schedule 'fast' of gone-net 2.0, which is not installed; "
+               "pip install 'gone-net==2.0'")
+    ]  # fmt: skip
 
 
 def test_half_a_distribution_is_listed_with_what_is_known(install: Install) -> None:
@@ -159,7 +218,7 @@ def test_the_command_lists_a_plugin_that_cannot_be_imported(install: Install) ->
     code = "from convkit.cli.front import main; raise SystemExit(main(['plugins', '--json']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=True)
     rows = json.loads(done.stdout)
-    assert {tuple(row) for row in rows} == {("kind", "name", "distribution", "version", "target")}
+    assert {tuple(row) for row in rows} == {("kind", "name", "distribution", "version", "target", "note")}
     assert {"broken", "lenet", "digits", "plateau"} <= {row["name"] for row in rows}
 
 

@@ -4,7 +4,8 @@ A plugin is an entry point in one of four groups. Its value, ``module:attr``, *i
 config can be replaced by its path before anything is imported.
 """
 
-import re
+import sys
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,7 +14,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from convkit.errors import UserError, did_you_mean
+from convkit.requirements import OURS, missing, normalized, outdated
 
+PATIENCE = 10.0  # seconds of an import, after which it is told whose it is
 GROUPS = {
     "architecture": "convkit.architectures",
     "dataset": "convkit.datasets",
@@ -65,11 +68,6 @@ def _origin(entry: EntryPoint) -> tuple[str, str]:
     return metadata.get("Name") or "?", metadata.get("Version") or "?"
 
 
-def normalized(distribution: str) -> str:
-    """The one spelling under which names of distributions are compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
 def named(kind: str, plugins: Iterable[Plugin] | None = None) -> dict[str, list[Plugin]]:
     """The plugins of a kind by short name; more than one where distributions collide."""
     names: dict[str, list[Plugin]] = {}
@@ -112,20 +110,36 @@ def at(kind: str, path: str) -> Plugin:
 
 
 def load(plugin: Plugin) -> Any:
-    """Import a plugin.
+    """Import a plugin; one that takes long is named meanwhile.
 
     Raises:
-        UserError: whatever the import raised, with the entry point and the distribution that it came from.
+        UserError: it needs another convkit, or something that is not installed; or whatever the import raised, with
+            the entry point and the distribution that it came from.
     """
+    if why := outdated(plugin.distribution):
+        raise UserError(f"{plugin} {why}; upgrade convkit, or install a {plugin.distribution} for it")
+    waiting = threading.Timer(PATIENCE, _still_importing, [plugin])
+    waiting.daemon = True
+    if plugin.distribution != OURS:  # whose own imports are torch's and Lightning's
+        waiting.start()
     try:
         return import_path(plugin.target)
     except (Exception, SystemExit) as error:
         cause = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+        lacks = error.name if isinstance(error, ModuleNotFoundError) and plugin.distribution else None
+        if lacks and lacks.partition(".")[0] != plugin.target.partition(":")[0].partition(".")[0]:
+            raise UserError(f"{plugin} cannot be loaded: {missing(plugin.distribution, lacks)}") from error
         if not plugin.distribution:
             raise UserError(
                 f"{plugin.kind} {plugin.name} cannot be used: {cause}; convkit plugins lists what there is"
             ) from error
         raise UserError(f"{plugin} cannot be loaded: {cause}; repair or uninstall {plugin.distribution}") from error
+    finally:
+        waiting.cancel()
+
+
+def _still_importing(plugin: Plugin) -> None:
+    print(f"still importing {plugin}; Ctrl-C ends it", file=sys.stderr, flush=True)
 
 
 def import_path(target: str) -> Any:

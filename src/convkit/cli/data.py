@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convkit import plugins
-from convkit.cli.configs import find_config, read_config
+from convkit.cli.configs import find_config, read_config, shipped
 from convkit.cli.names import Names, words
 from convkit.errors import UserError, did_you_mean
 
@@ -104,7 +104,7 @@ def read(arguments: list[str]) -> Request:
 
 def _in_config(names: Names, value: str) -> tuple[str, str]:
     path = find_config(value)
-    data: Any = names.in_config(read_config(path)).get("data")
+    data: Any = names.in_config(read_config(path), path in shipped().values()).get("data")
     if data is None:
         raise UserError(f"{path} names no data")
     return Path(path).stem, f"--data={data if isinstance(data, str) else json.dumps(data)}"

@@ -5,6 +5,7 @@ from typing import Any
 
 from convkit import plugins
 from convkit.errors import UserError
+from convkit.requirements import OURS
 
 # Where a config names a plugin, and of which kind.
 PLACES = {"data": "dataset", "model.architecture": "architecture", "model.schedule": "schedule"}
@@ -16,19 +17,26 @@ class Names:
 
     def __init__(self) -> None:
         self.chosen: dict[str, plugins.Plugin] = {}
+        self._ours = False
 
     def path(self, place: str, name: str) -> str:
         """The dotted path of a short name or ``distribution:name``; a dotted path as it is."""
         if "." in name and ":" not in name:
             self.chosen[place] = plugins.at(PLACES[place], name)
             return name
+        if self._ours and any(each.distribution == OURS for each in plugins.named(PLACES[place]).get(name, [])):
+            name = f"{OURS}:{name}"
         plugin = plugins.find(PLACES[place], name)
         self.chosen[place] = plugin
         return plugin.path
 
-    def in_config(self, config: dict[str, Any]) -> dict[str, Any]:
-        """A copy of a config with every short name replaced."""
-        return {key: self._value(key, value) for key, value in config.items()}
+    def in_config(self, config: dict[str, Any], ours: bool = False) -> dict[str, Any]:
+        """A copy of a config with every short name replaced; in one of ``ours`` it is convkit's, whoever has it too."""
+        self._ours = ours
+        try:
+            return {key: self._value(key, value) for key, value in config.items()}
+        finally:
+            self._ours = False
 
     def _value(self, place: str, value: Any) -> Any:
         if place in PLACES:

@@ -15,6 +15,7 @@ from convkit.cli.ranks import end_others, is_first_rank
 from convkit.cli.request import Request
 from convkit.cli.reserved import Reserved
 from convkit.cli.resume import resume
+from convkit.cli.targets import refuse_other
 from convkit.errors import UserError
 
 
@@ -25,7 +26,7 @@ def prepare(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
     names = Names()
     names.in_config(resumed or {})
     for plugin in [*names.chosen.values(), *request.plugins]:
-        plugins.load(plugin)  # for its own error message, before the parser would wrap it
+        refuse_other(plugin, plugins.load(plugin))  # for its own error message, before the parser would wrap it
     return checkpoint, resumed
 
 

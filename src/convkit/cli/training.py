@@ -106,7 +106,7 @@ def read(command: str, arguments: list[str]) -> Request:
             request.words.append(word)
             continue
         path = find_config(value)
-        request.configs.append(names.in_config(read_config(path)))
+        request.configs.append(names.in_config(read_config(path), path in shipped().values()))
         request.default_name = request.default_name or Path(path).stem
     request.plugins = list({**names.chosen, **from_words}.values())
     return request

@@ -153,17 +153,17 @@ def seed(subject: Data) -> None:
 def two_ranks(subject: Data) -> None:
     """On two processes every image is seen once: none twice, none left out, but for at most one a rank that evens out
     evaluation, and less than a batch of training."""
+    given = (subject.factory, dict(subject.options))
+    (alone,) = on_ranks(1, _seen, *given, 1)
+    parts = on_ranks(subject.ranks, _seen, *given, subject.ranks)
     for split in SPLITS:
-        alone = Counter(on_ranks(1, _seen, subject.factory, dict(subject.options), split, 1)[0])
-        parts = on_ranks(subject.ranks, _seen, subject.factory, dict(subject.options), split, subject.ranks)
-        together = sum((Counter(part) for part in parts), Counter[int]())
-        extra, missing = (together - alone).total(), (alone - together).total()
+        wanted, found = Counter(alone[split]), sum((Counter(part[split]) for part in parts), Counter[int]())
+        extra, missing = (found - wanted).total(), (wanted - found).total()
         spare = (getattr(subject.data, "batch_size", 1) or 1) if split == "train" else 0
         way = "divide by the trainer's global_rank and world_size, as InMemoryData does"
         demand(missing <= spare, f"{subject.ranks} ranks leave out {missing} {split} images; {way}")
-        demand(
-            extra < subject.ranks or extra <= spare, f"{subject.ranks} ranks see {extra} {split} images twice; {way}"
-        )
+        even = extra < subject.ranks or extra <= spare
+        demand(even, f"{subject.ranks} ranks see {extra} {split} images twice; {way}")
 
 
 class _Seen(LightningModule):
@@ -188,15 +188,18 @@ class _Seen(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def _seen(factory: Any, options: Mapping[str, Any], split: str, ranks: int) -> list[int]:
-    data, module = factory(**options), _Seen()
+def _seen(factory: Any, options: Mapping[str, Any], ranks: int) -> dict[str, list[int]]:
+    found = {}
     several: dict[str, Any] = {"devices": ranks, "strategy": "ddp"} if ranks > 1 else {"devices": 1}
-    trainer = Trainer(**QUIET, **several, limit_val_batches=0 if split == "train" else None)
-    if split == "train":
-        trainer.fit(module, datamodule=data)
-        return module.train_seen
-    (trainer.validate if split == "val" else trainer.test)(module, datamodule=data, verbose=False)
-    return module.seen
+    for split in SPLITS:
+        data, module = factory(**options), _Seen()
+        trainer = Trainer(**QUIET, **several, limit_val_batches=0 if split == "train" else None)
+        if split == "train":
+            trainer.fit(module, datamodule=data)
+        else:
+            (trainer.validate if split == "val" else trainer.test)(module, datamodule=data, verbose=False)
+        found[split] = module.train_seen if split == "train" else module.seen
+    return found
 
 
 CLAUSES: list[Clause[Data]] = [

@@ -1,5 +1,6 @@
 """A function on several processes of this machine, as ranks of one job; what each returned."""
 
+import logging
 import os
 import pickle
 import socket
@@ -70,6 +71,8 @@ def _rank(rank: int, count: int, port: int, folder: str, function: Callable[...,
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "PL_GLOBAL_SEED": "0"}
     os.chdir(folder)
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with warnings.catch_warnings(action="ignore"):

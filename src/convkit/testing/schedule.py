@@ -206,6 +206,7 @@ def resumes(subject: Recipe) -> None:
     way = "keep all that decides a rate in the optimizer's or the scheduler's state_dict, as numbers and strings"
     demand(rest.rates == whole.rates[whole.at :], f"other rates after going on from a checkpoint; {way}")
     other = [name for name, value in whole.weights.items() if not torch.equal(value, rest.weights[name])]
+    way = "ask convkit.schedules.horizon.Horizon how long a fit is: Lightning's estimate sets the loader up too soon"
     demand(not other, f"{some(other)} ends otherwise after going on from a checkpoint; {way}")
 
 

@@ -1,0 +1,25 @@
+"""What an entry point names, against what its kind wants: a plugin that cannot be one is told before the parser."""
+
+from typing import Any
+
+from convkit.convnet import ConvNet
+from convkit.datasets.base import ImageData
+from convkit.errors import UserError
+from convkit.plugins import Plugin
+from convkit.schedules.base import Schedule
+from convkit.testing.contract import Failure, check_target
+
+WANTED: dict[str, tuple[type, tuple[str, ...]]] = {
+    "architecture": (ConvNet, ("num_classes", "image_shape")),
+    "dataset": (ImageData, ()),
+    "schedule": (Schedule, ()),
+}
+
+
+def refuse_other(plugin: Plugin, target: Any) -> None:
+    """Raises UserError where what an installed plugin names is nothing of its kind."""
+    if plugin.distribution and plugin.kind in WANTED:
+        try:
+            check_target(target, *WANTED[plugin.kind])
+        except Failure as failure:
+            raise UserError(f"{plugin} cannot be used: {failure}") from failure

@@ -1,0 +1,51 @@
+"""What can be known of plugins without importing them."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from convkit.plugins import Plugin, installed
+from convkit.requirements import OURS, normalized, outdated
+
+
+def marks(plugins: Iterable[Plugin]) -> dict[Plugin, str]:
+    """What is to be said of each that has something, without importing any."""
+    everything = list(plugins)
+    offers: dict[tuple[str, str], set[str]] = {}
+    for plugin in everything:
+        offers.setdefault((plugin.kind, plugin.name), set()).add(plugin.distribution)
+    found = {}
+    for plugin in everything:
+        others = sorted(offers[plugin.kind, plugin.name] - {plugin.distribution})
+        said = [f"also of {', '.join(others)}: choose with {plugin.distribution}:{plugin.name}"] if others else []
+        if why := outdated(plugin.distribution):
+            said.append(why)
+        if not re.fullmatch(r"[\w.]+:[\w.]+", plugin.target):
+            said.append("its target is no module:name")
+        if said:
+            found[plugin] = "; ".join(said)
+    return found
+
+
+def changed(recorded: Iterable[Mapping[str, Any]]) -> Iterator[tuple[bool, str]]:
+    """What a run was made with and is otherwise here: whether it is missing, and a line.
+
+    Args:
+        recorded: of each plugin that a run used ``kind``, ``name``, ``distribution``, ``version`` and ``path``.
+    """
+    told = set()
+    for one in recorded:
+        distribution, made = str(one.get("distribution", "")), str(one.get("version", ""))
+        if not distribution or distribution == OURS or distribution in told:
+            continue
+        told.add(distribution)
+        here = {plugin.version for plugin in installed() if normalized(plugin.distribution) == normalized(distribution)}
+        try:
+            here = here or {version(distribution)}
+        except PackageNotFoundError:
+            what = f"{one.get('kind')} {one.get('name')!r} of {distribution} {made}"
+            yield True, f"it was made with the {what}, which is not installed; pip install '{distribution}=={made}'"
+            continue
+        if made not in here:
+            yield False, f"it was made with {distribution} {made}, and {', '.join(sorted(here))} is installed"

@@ -1,0 +1,1 @@
+"""The files of a new plugin, as templates: ``$name``, ``$module``, ``$Class``, ``$package``, ``$kind``, ``$group``."""
