@@ -15,7 +15,7 @@ TINY = 1e-12  # added to variances
 class Airbench(ConvNet):
     """A whitening convolution, three blocks of two 3×3 convolutions, max pooling, a linear layer; GELU throughout.
 
-    Made for 32×32; any size from 19 on works, as the last pooling takes what there is.
+    Made for 32×32; any size from 9 on works, as the last pooling takes what there is.
 
     Args:
         num_classes: K.

@@ -1,6 +1,7 @@
 """A first convolution whose outputs, over patches of the training images, are uncorrelated and of one size."""
 
 import math
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,11 +30,18 @@ class WhiteningConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2 * size))
         self.register_buffer("weight", torch.cat([pixels, -pixels]))
         self.register_buffer("is_set", torch.zeros((), dtype=torch.bool))
+        self._known = False  # that it is set: to ask a GPU at each step is to wait for it
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.training and not images.is_meta and not self.is_set:
-            self.fit(images)
+        if self.training and not self._known and not images.is_meta:
+            if not self.is_set:
+                self.fit(images)
+            self._known = True
         return F.conv2d(images, self.weight.to(images.dtype), self.bias)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._known = False
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
