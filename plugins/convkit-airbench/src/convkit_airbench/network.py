@@ -25,7 +25,7 @@ class Airbench(ConvNet):
     """
 
     published_for = (10, (3, 32, 32))
-    stages = {  # noqa: RUF012 - declared plainly by the contract
+    stages = {
         "whiten": "activation",
         "block1": "block1.activation2",
         "block2": "block2.activation2",

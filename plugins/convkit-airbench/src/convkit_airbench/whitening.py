@@ -13,11 +13,11 @@ SMALLEST = 5e-4  # added to the eigenvalues: directions that hardly occur are no
 
 
 class WhiteningConv(nn.Module):
-    """N×C×H×W images to N×8C×(H-1)×(W-1): how much of each principal direction is in each 2×2 patch (Jordan 2024, §3.2).
+    """N×C×H×W images to N×8C×(H-1)×(W-1): each principal direction's share in each 2×2 patch (Jordan 2024, §3.2).
 
-    The filters are the eigenvectors of the patches' second moments over the root of their eigenvalues, and the negatives
-    of those, so that a nonlinearity loses neither sign. They are set by the first batch that it is trained on, by those
-    of all ranks together, and stay as they are; what is learned is a bias. Until then they are the pixels themselves.
+    The filters are the eigenvectors of the patches' second moments over the root of their eigenvalues, and the
+    negatives of those, so that a nonlinearity loses neither sign. They are set by the first batch that is trained on,
+    by those of all ranks together, and stay as they are; what is learned is a bias. Until then they are the pixels.
     """
 
     weight: Tensor
@@ -61,7 +61,7 @@ def patch_moments(images: Tensor) -> tuple[Tensor, int]:
     with torch.autocast(images.device.type, enabled=False):
         patches = F.unfold(images.float(), SIDE).transpose(1, 2).flatten(0, 1)
         # In single precision a million products lose the last digits, so they are added up part by part.
-        parts = [(part.T @ part).double() for part in patches.split(2**16)]
+        parts = [(part.T @ part).double() for part in torch.split(patches, 2**16)]
         return torch.stack(parts).sum(0) / len(patches), len(patches)
 
 
@@ -70,7 +70,7 @@ def whitening(moments: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(moments)
     # Of an eigenvector only the line is given: the sign is chosen, so that every machine gets the same.
     leading = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    scaled = vectors * leading.sign() / (values.clamp_min(0) + SMALLEST).sqrt()
+    scaled: Tensor = vectors * leading.sign() / (values.clamp_min(0) + SMALLEST).sqrt()
     return scaled.T.flip(0)
 
 

@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 import torch
-from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from convkit.errors import UserError, did_you_mean

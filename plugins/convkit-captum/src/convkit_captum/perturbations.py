@@ -1,8 +1,8 @@
 """Captum's methods that only look at the score: cells of a grid are covered, alone or many at once."""
 
 import torch
-from captum._utils.models.linear_model import SkLearnRidge
-from captum.attr import FeatureAblation, Lime
+from captum._utils.models.linear_model import SkLearnRidge  # type: ignore[import-untyped]
+from captum.attr import FeatureAblation, Lime  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from convkit.errors import UserError
@@ -80,7 +80,7 @@ def lime(
         if samples <= int(mask.max()) + 1:
             raise UserError(f"lime: samples is more than the grid's {int(mask.max()) + 1} cells, not {samples}")
         found = []
-        for image, wanted in zip(at.images.split(1), at.targets.split(1), strict=True):
+        for image, wanted in zip(torch.split(at.images, 1), torch.split(at.targets, 1), strict=True):
             reseed(image.device, seed)
             weights = Lime(score, interpretable_model=SkLearnRidge(alpha=penalty)).attribute(
                 image,
