@@ -2,7 +2,7 @@
 
     python race.py cifar10.npz [--runs N] [--epochs N] [--threads N]
 
-Each contestant is a fit of its own, whose rate ends with its last epoch; they take turns, one round after the other. The
+Each contestant is a fit of its own, whose rate ends with its last epoch; they take turns, round after round. The
 time is that of the whole command: start, training, a validation after each epoch, test.
 """
 

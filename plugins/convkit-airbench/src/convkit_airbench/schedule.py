@@ -22,8 +22,8 @@ WHITEN, SHIFTS, WEIGHTS = "whiten", "shifts", "weights"
 class Airbench(Schedule):
     """SGD with Nesterov's momentum, a rate that rises and falls, faster biases, smoothed labels and Lookahead.
 
-    The defaults are the paper's for batches of 1024, in PyTorch's terms: its rate of 11.5 over the 1 + 1/(1 - 0.85) that
-    momentum multiplies it by, and its decay of 0.0153 over 11.5. For other batches ``lr`` goes in proportion.
+    The defaults are the paper's for batches of 1024, in PyTorch's terms: its rate of 11.5 over the 1 + 1/(1 - 0.85) by
+    which momentum multiplies it, and its decay of 0.0153 over 11.5. For other batches ``lr`` goes in proportion.
 
     Args:
         lr: the highest learning rate.
