@@ -17,7 +17,7 @@ INDEX = "index.json"
 
 
 class Sample(NamedTuple):
-    """``image`` as it was written: the bytes of a file, an array or a picture of PIL's."""
+    """``image`` as it was written: a file's content as a ``bytearray``, an array or a picture of PIL's."""
 
     image: Any
     label: int
@@ -55,6 +55,7 @@ class Chunks:
         self._ends = np.cumsum(self.counts)
         self._open: OrderedDict[int, tuple[NDArray[np.uint8], NDArray[np.uint32]]] = OrderedDict()
         self._reader: Any = None
+        self._deserializer()  # workers are forked off with litdata imported, not each for itself
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -80,7 +81,7 @@ class Chunks:
         chunk = int(np.searchsorted(self._ends, index, side="right"))
         content, offsets = self._mapped(chunk)
         place = index - int(self._ends[chunk] - self.counts[chunk])
-        raw = content[offsets[place] : offsets[place + 1]].tobytes()
+        raw = bytearray(content[offsets[place] : offsets[place + 1]])  # torch wants what it may write to
         found = self._deserializer().load_item_from_bytes(raw, chunk)
         pair = [found.get("image"), found.get("label")] if isinstance(found, dict) else found
         if not isinstance(pair, list | tuple) or len(pair) != 2 or pair[0] is None or pair[1] is None:
@@ -112,9 +113,9 @@ class Chunks:
 
     def _deserializer(self) -> Any:
         if self._reader is None:
-            from litdata.streaming.config import ChunksConfig
-            from litdata.streaming.item_loader import PyTreeLoader
-            from litdata.streaming.serializers import _get_serializers
+            from litdata.streaming.config import ChunksConfig  # type: ignore[import-untyped]
+            from litdata.streaming.item_loader import PyTreeLoader  # type: ignore[import-untyped]
+            from litdata.streaming.serializers import _get_serializers  # type: ignore[import-untyped]
 
             loader = PyTreeLoader()
             with tempfile.TemporaryDirectory() as folder:  # it wants the index as a file

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def convert(folder: Path, out: Path, chunk_bytes: int, seed: int = 0) -> Iterato
         UserError: there are no such images, ``out`` is not empty, or what is read back is not what was written.
     """
     # Here, as it takes seconds: a mistake in the command should not.
-    from litdata.streaming import Cache
+    from litdata.streaming import Cache  # type: ignore[import-untyped]
 
     folders = ClassFolders(folder)
     if out.exists() and any(out.iterdir()):
@@ -47,10 +48,12 @@ def convert(folder: Path, out: Path, chunk_bytes: int, seed: int = 0) -> Iterato
         place = out / part
         order = np.random.RandomState(seed).permutation(of_part)
         writer = Cache(str(place), chunk_bytes=chunk_bytes)
-        for index, row in enumerate(order.tolist()):
-            writer[index] = {"image": _content(files, row), "label": int(files.targets[row])}
-        writer.done()
-        writer.merge()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "An item was larger than the target chunk size")  # then it is larger
+            for index, row in enumerate(order.tolist()):
+                writer[index] = {"image": _content(files, row), "label": int(files.targets[row])}
+            writer.done()
+            writer.merge()
         np.save(place / LABELS, files.targets[order].astype(np.int32))
         yield _read_back(part, place, files, order.tolist())
     _describe(out, {part: part for part in rows}, folders.names)

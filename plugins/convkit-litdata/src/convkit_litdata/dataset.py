@@ -120,7 +120,8 @@ class LitData(Photographs):
         """The chunk of each of these rows, which are of one part."""
         assert isinstance(self.files, Samples)
         part, _ = self.files.place(int(rows[0]))
-        return part.numbers()[rows - self.files.starts[self.files.parts.index(part)]]
+        numbers: NDArray[np.int64] = part.numbers()[rows - self.files.starts[self.files.parts.index(part)]]
+        return numbers
 
     @property
     def _left_out(self) -> dict[str, str] | None:

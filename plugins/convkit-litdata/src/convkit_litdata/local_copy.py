@@ -82,7 +82,7 @@ def download(remote: str, name: str, path: Path) -> None:
         UserError: it cannot.
     """
     # Here, as it takes seconds: who reads a folder on disk has no use for it.
-    from litdata.streaming.downloader import get_downloader
+    from litdata.streaming.downloader import get_downloader  # type: ignore[import-untyped]
 
     try:
         downloader: Any = get_downloader(remote, str(path.parent), [])

@@ -52,8 +52,8 @@ class Samples(Files):
         """One sample, decoded when its pixels are asked for."""
         part, place = self.place(row)
         image = part.sample(place).image
-        if isinstance(image, bytes):
-            return Picture(np.frombuffer(bytearray(image), dtype=np.uint8))
+        if isinstance(image, bytearray):
+            return Picture(np.frombuffer(image, dtype=np.uint8))
         return Decoded(_pixels(image))
 
 
