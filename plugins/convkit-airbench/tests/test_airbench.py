@@ -16,6 +16,7 @@ from convkit_airbench.schedule import Airbench as Schedule
 from convkit_airbench.whitening import WhiteningConv
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.multiprocessing import start_processes
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from convkit.architectures.resnet_cifar import ResNetCifar
@@ -121,6 +122,26 @@ def test_mistakes_in_the_network() -> None:
         Network(10, (3, 32, 32), [64])
     with pytest.raises(ValueError, match=r"^airbench: scale multiplies the logits and must be above 0, not 0$"):
         Network(10, (3, 32, 32), scale=0)
+
+
+def _fit_half(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    layer = WhiteningConv(3)
+    layer.fit(smooth(9)[rank * 3 : 3 + rank * 6])  # three images, and six
+    torch.save(layer.state_dict(), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_ranks_whiten_together(tmp_path: Path) -> None:
+    start_processes(_fit_half, (str(tmp_path),), nprocs=2, start_method="spawn")
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    alone = WhiteningConv(3)
+    alone.fit(smooth(9))
+    assert torch.equal(first["weight"], second["weight"])
+    # Where two eigenvalues are all but equal, rounding turns their vectors; what the filters make together stays.
+    ours, theirs = (each[:12].flatten(1).T @ each[:12].flatten(1) for each in (first["weight"], alone.weight))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 # -- the recipe --------------------------------------------------------------------------------------------------------

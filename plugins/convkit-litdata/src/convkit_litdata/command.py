@@ -32,7 +32,8 @@ def _run(given: argparse.Namespace) -> int:
         parts = index(place.expanduser(), given.classes.split(",") if given.classes else None)
     for part in parts:
         done = "written and read back" if given.command == "convert" else "read"
-        print(f"{part.part}: {part.images:,} images in {part.chunks} chunks, {part.bytes / 1e6:,.1f} MB, {done}")
+        chunks = f"{part.chunks} chunk{'s' if part.chunks != 1 else ''}"
+        print(f"{part.part}: {part.images:,} images in {chunks}, {part.bytes / 1e6:,.1f} MB, {done}")
     print(f"{time.perf_counter() - began:.1f} s; convkit fit --data litdata --data.root {place}")
     return 0
 
