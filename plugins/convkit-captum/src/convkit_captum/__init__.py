@@ -1,0 +1,1 @@
+"""Captum's attribution methods as explainers of convkit."""

@@ -1,0 +1,1 @@
+"""Images streamed in litdata's format, from a folder or from object storage."""

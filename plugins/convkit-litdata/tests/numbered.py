@@ -1,0 +1,112 @@
+"""Folders of images that say which one they are, in their colour."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from convkit_litdata.convert import convert
+from convkit_litdata.dataset import LitData
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+KNOWN: dict[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
+
+
+def folder(root: Path, **counts: int) -> Path:
+    """``root/part/{even,odd}/N.png``, each image of one colour that is its number; numbers go on over the parts."""
+    first = 0
+    for part, count in counts.items():
+        for number in range(first, first := first + count):
+            place = root / part / ("odd" if number % 2 else "even")
+            place.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number // 256, number % 256, 7)).save(place / f"{number:05d}.png")
+    return root
+
+
+def converted(root: Path, out: Path, chunk_bytes: int = 1500) -> Path:
+    """Chunks of about ten images."""
+    list(convert(root, out, chunk_bytes))
+    return out
+
+
+def data(root: str | Path, **options: Any) -> LitData:
+    return LitData(str(root), **{"size": 8, "resize": 8, "batch_size": 16, "workers": 0, "seed": 3, **KNOWN, **options})
+
+
+def numbers(images: Tensor) -> list[int]:
+    """Which images these are."""
+    values = images[:, :2, 4, 4].mul(0.5).add(0.5).mul(255).round().to(torch.int64)
+    return (values[:, 0] * 256 + values[:, 1]).tolist()
+
+
+class Seen(LightningModule):
+    """Trains nothing, and writes the numbers of the images that it gets to a file: one line a batch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.number, self.path = torch.nn.Parameter(torch.zeros(())), path
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, targets = batch
+        found = numbers(images)
+        assert targets.tolist() == [number % 2 for number in found]
+        with self.path.open("a") as file:
+            file.write(json.dumps([self.current_epoch, self.global_step, found]) + "\n")
+        return self.number * images.mean()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+class SaveAndDie(Callback):
+    """A checkpoint after every step; killed as by a full machine in the middle of one."""
+
+    def __init__(self, path: Path, die_at: int | None) -> None:
+        self.path, self.die_at = path, die_at
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.path)
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == self.die_at:
+            import os
+            import signal
+
+            if trainer.world_size > 1:
+                trainer.strategy.barrier()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fit(root: str, place: Path, rank: int, ranks: int, epochs: int, die_at: int | None) -> None:
+    """Two workers on each rank; goes on from the checkpoint where there is one."""
+    checkpoint = place / "at.ckpt"
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        devices=ranks,
+        strategy="ddp" if ranks > 1 else "auto",
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        default_root_dir=place,
+        callbacks=[SaveAndDie(checkpoint, die_at)],
+        **QUIET,
+    )
+    resumed = checkpoint if checkpoint.exists() else None
+    module = Seen(place / f"{'second' if resumed else 'first'}-{rank}.jsonl")
+    trainer.fit(module, datamodule=data(root, workers=2), ckpt_path=resumed, weights_only=True if resumed else None)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    np.seterr(all="raise")
+    words = sys.argv[1:]
+    fit(words[0], Path(words[1]), *(int(word) for word in words[2:5]), int(words[5]) if words[5] != "never" else None)
