@@ -113,7 +113,9 @@ def test_explained_from_python(workplace: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_plugin_page(workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The page's module trains, by its path; the metadata beside it names it."""
-    (tmp_path / "my_nets.py").write_text(blocks(TOP / "docs" / "plugins.md", "python")[0])
+    contract, module = blocks(TOP / "docs" / "plugins.md", "python")
+    exec(contract, {})
+    (tmp_path / "my_nets.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(workplace)
     toml = blocks(TOP / "docs" / "plugins.md", "toml")[0]

@@ -1,6 +1,8 @@
 """A run: the directory that a fit leaves behind, and what every later command is asked of."""
 
 import csv
+import json
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,8 @@ from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.explanation import Explained, explain
-from convkit.run_directory import CONFIG, METRICS, kept_checkpoint, locate
+from convkit.plugin_health import changed
+from convkit.run_directory import CONFIG, MADE_WITH, METRICS, kept_checkpoint, locate
 from convkit.weights import read_checkpoint
 
 
@@ -83,7 +86,23 @@ class Run:
 
     @cached_property
     def _built(self) -> tuple[Classifier, ImageData]:
+        self._compare_plugins()
         return build(self.config)
+
+    def _compare_plugins(self) -> None:
+        """Warn of a plugin of another version than it was made with.
+
+        Raises:
+            UserError: one is not installed.
+        """
+        try:
+            recorded = json.loads((self.directory / MADE_WITH).read_text(encoding="utf-8")).get("plugins", [])
+        except (OSError, ValueError, AttributeError):  # made before there was one
+            return
+        for missing, line in changed(recorded):
+            if missing:
+                raise UserError(f"{self.directory}: {line}")
+            warnings.warn(f"{self.directory}: {line}", stacklevel=4)
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"

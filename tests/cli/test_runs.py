@@ -1,6 +1,7 @@
 """What a fit leaves, and that it is enough to evaluate, to replay and to build the model again."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -159,3 +160,16 @@ def test_a_slurm_job_is_a_plain_fit(fit, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(f"SLURM_{name}", value)
     assert fit("--trainer.max_epochs", 1, "--test_at_end", "false").err == ""
     assert Path("runs/quickstart/1/checkpoints/last.ckpt").exists()
+
+
+def test_a_run_of_another_plugin_warns_or_says_what_to_install(trained: Path, tmp_path: Path, convkit) -> None:
+    place = tmp_path / "runs" / "mine" / "1"
+    shutil.copytree(trained, place)
+    recorded = {"kind": "dataset", "name": "birds", "distribution": "gone-birds", "version": "2.0", "path": "x:Y"}
+    (place / "made_with.json").write_text(json.dumps({"plugins": [recorded]}))
+    result = convkit("export", place, "--out", "net.pt")
+    assert result.status == 2
+    assert "of gone-birds 2.0, which is not installed; pip install 'gone-birds==2.0'" in result.err
+    (place / "made_with.json").write_text(json.dumps({"plugins": [{**recorded, "distribution": "torch"}]}))
+    with pytest.warns(UserWarning, match=r"it was made with torch 2\.0, and .* is installed"):
+        assert Run.open(place).model
