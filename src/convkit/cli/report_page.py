@@ -13,10 +13,13 @@ from convkit.cli.report import Request
 from convkit.errors import UserError
 from convkit.evolution.history import History
 from convkit.report.page import asked
+from convkit.report.page.cards import left_explanation, left_patches
 from convkit.report.page.facts import Facts, read
 from convkit.report.page.page import Section, page
-from convkit.report.page.pictures import inline, strips
+from convkit.report.page.pictures import Strips, inline, strips
 from convkit.run import Run
+
+DEFAULT = ["grad_cam"]  # where the run holds no explanation
 
 
 def run(request: Request) -> int:
@@ -44,6 +47,7 @@ def _section(request: Request, facts: Facts) -> Section:
     for file in sorted((facts.directory / "evolution").glob("*.npz")):
         if found := _strips(file, section.notes):
             section.strips[file.stem] = found
+    _left(section)
     if request.files_only:
         return section
     opened = Run.open(facts.directory)
@@ -52,29 +56,40 @@ def _section(request: Request, facts: Facts) -> Section:
         section.layers = found
     if not [*asked.each_or_why([("images", partial(asked.ready, opened))], notes)]:
         return section
-    if facts.confusion.get(request.split):
-        looked: Callable[[], Any] = partial(asked.behind, opened, request.split)
-        for _, cells in asked.each_or_why([("images behind the confusions", looked)], notes):
-            section.behind[request.split] = {
+    for split in facts.confusion:
+        looked: Callable[[], Any] = partial(asked.behind, opened, split)
+        for _, cells in asked.each_or_why([(f"{split} images behind the numbers", looked)], notes):
+            section.behind[split] = {
                 cell: [(round(sure, 4), inline(picture)) for sure, picture in seen] for cell, seen in cells.items()
             }
-    sheets: list[tuple[str, Callable[[], Any]]] = [
+    default = [] if section.explanations else DEFAULT
+    methods: list[tuple[str, Callable[[], Any]]] = [
         (f"{method} of {request.split} images", partial(asked.explanation, opened, method, request.split))
-        for method in request.explain
+        for method in (default if request.explain is None else request.explain)
     ]
-    section.sheets += [(name, inline(picture)) for name, picture in asked.each_or_why(sheets, notes)]
-    if request.patches != "none":
+    section.explanations += [found for _, found in asked.each_or_why(methods, notes)]
+    if request.patches != "none" and (request.patches or not section.pages):
         top = partial(asked.top_patches, opened, request.patches, request.split)
-        for _, (stage, picture) in asked.each_or_why([("top patches", top)], notes):
-            section.sheets.append((f"Top patches of {stage}", inline(picture, 75)))
+        for _, section.patches in asked.each_or_why([("top patches", top)], notes):
+            pass
     return section
+
+
+def _left(section: Section) -> None:
+    """What ``convkit explain`` and ``convkit patches`` have left in folders of the run."""
+    place = section.facts.directory
+    for manifest in sorted(place.glob("*/manifest.json")):
+        if found := left_explanation(manifest, section.notes):
+            section.explanations.append(found)
+    for table in sorted(place.glob("*/patches.csv")):
+        section.pages += left_patches(table.parent, section.notes)
 
 
 def _layers(opened: Run) -> list[asked.Layer]:
     return asked.layers(opened.model.net, opened.data.image_shape)
 
 
-def _strips(file: Path, notes: list[str]) -> list[tuple[int, str]]:
+def _strips(file: Path, notes: list[str]) -> Strips | None:
     import numpy as np
 
     try:
@@ -83,7 +98,7 @@ def _strips(file: Path, notes: list[str]) -> list[tuple[int, str]]:
             epochs = stored["epochs"].tolist()
     except (OSError, KeyError, ValueError) as error:
         notes.append(f"{file.name} cannot be read: {' '.join(str(error).split())}")
-        return []
+        return None
     if not history.maps or not history.load(file.parent, epochs):
-        return []
+        return None
     return strips(history)
