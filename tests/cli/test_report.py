@@ -100,6 +100,23 @@ def _column(path: Path, name: str) -> list[str]:
         return [row[name] for row in csv.DictReader(file) if row[name]]
 
 
+def test_runs_are_sorted_both_ways_and_a_cut_line_counts_for_nothing(tmp_path: Path, convkit: Command) -> None:
+    for number, error in enumerate(("66.4", "7.5", None, "9.1"), 1):
+        place = tmp_path / "runs" / "made" / str(number)
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text("name: made\n")
+        rows = f"0,10,{error}\n1,20,6" if error else ""
+        (place / "metrics.csv").write_text("epoch,step,val/top1_error\n" + rows)
+
+    def order(key: str) -> list[tuple[str, float | None]]:
+        return [(row["name"], row["error"]) for row in json.loads(convkit("runs", "--sort", key, "--json").out)]
+
+    assert order("error") == [("made/2", 7.5), ("made/4", 9.1), ("made/1", 66.4), ("made/3", None)]
+    assert order("error-") == [("made/1", 66.4), ("made/4", 9.1), ("made/2", 7.5), ("made/3", None)]
+    assert [name for name, _ in order("name-")] == ["made/4", "made/3", "made/2", "made/1"]
+    assert convkit("runs", "--sort", "eror").status == 2
+
+
 def test_a_run_that_was_killed_or_never_ended(evolved: Path, tmp_path: Path, convkit: Command) -> None:
     killed = tmp_path / "runs" / "killed" / "2"
     shutil.copytree(evolved, killed)
