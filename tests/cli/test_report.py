@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,17 @@ def test_a_page_is_replaced_and_nothing_else(evolved: Path, tmp_path: Path, conv
     assert "was not written by convkit report" in result.err
     for _ in range(2):
         assert convkit("report", evolved, "--out", out, "--files_only").status == 0
+
+
+def test_files_alone_need_no_torch(evolved: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from convkit.cli.front import main\n"
+        f"assert main(['report', {str(evolved)!r}, '--out', 'page.html', '--files_only']) == 0\n"
+        f"assert main(['runs', {str(evolved.parents[1])!r}]) == 0\n"
+        "print(sorted({'torch', 'lightning', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def main(command: str, arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     request = read(command, arguments)
-    # From here on it computes: this import takes seconds.
+    # From here on it draws.
     from convkit.cli.report_page import run
 
     return run(request)

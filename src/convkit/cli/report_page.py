@@ -1,30 +1,23 @@
-"""The computing part of ``convkit report``."""
+"""The page of ``convkit report`` from what lies in the runs, and into its file; no torch up to here."""
 
 import os
-from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from convkit import __version__
-from convkit.cli.quiet import quiet
 from convkit.cli.report import Request
 from convkit.errors import UserError
 from convkit.evolution.history import History
-from convkit.report.page import asked
 from convkit.report.page.cards import left_explanation, left_patches
 from convkit.report.page.facts import Facts, read
 from convkit.report.page.page import Section, page
-from convkit.report.page.pictures import Strips, inline, strips
-from convkit.run import Run
-
-DEFAULT = ["grad_cam"]  # where the run holds no explanation
+from convkit.report.page.pictures import Strips, strips
 
 
 def run(request: Request) -> int:
     """Gather, draw, write; the exit status."""
-    quiet()
     sections = [_section(request, read(directory)) for directory in request.runs]
     made = f"convkit {__version__}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
     text = page(sections, made)
@@ -50,28 +43,10 @@ def _section(request: Request, facts: Facts) -> Section:
     _left(section)
     if request.files_only:
         return section
-    opened = Run.open(facts.directory)
-    notes = section.notes
-    for _, found in asked.each_or_why([("layers", partial(_layers, opened))], notes):
-        section.layers = found
-    if not [*asked.each_or_why([("images", partial(asked.ready, opened))], notes)]:
-        return section
-    for split in facts.confusion:
-        looked: Callable[[], Any] = partial(asked.behind, opened, split)
-        for _, cells in asked.each_or_why([(f"{split} images behind the numbers", looked)], notes):
-            section.behind[split] = {
-                cell: [(round(sure, 4), inline(picture)) for sure, picture in seen] for cell, seen in cells.items()
-            }
-    default = [] if section.explanations else DEFAULT
-    methods: list[tuple[str, Callable[[], Any]]] = [
-        (f"{method} of {request.split} images", partial(asked.explanation, opened, method, request.split))
-        for method in (default if request.explain is None else request.explain)
-    ]
-    section.explanations += [found for _, found in asked.each_or_why(methods, notes)]
-    if request.patches != "none" and (request.patches or not section.pages):
-        top = partial(asked.top_patches, opened, request.patches, request.split)
-        for _, section.patches in asked.each_or_why([("top patches", top)], notes):
-            pass
+    # From here on it asks the network: this import takes seconds.
+    from convkit.cli.report_asking import ask
+
+    ask(section, request)
     return section
 
 
@@ -85,13 +60,7 @@ def _left(section: Section) -> None:
         section.pages += left_patches(table.parent, section.notes)
 
 
-def _layers(opened: Run) -> list[asked.Layer]:
-    return asked.layers(opened.model.net, opened.data.image_shape)
-
-
 def _strips(file: Path, notes: list[str]) -> Strips | None:
-    import numpy as np
-
     try:
         with np.load(file, allow_pickle=False) as stored:
             history = History(file.stem, stored["maps"].tolist())

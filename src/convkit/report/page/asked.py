@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from convkit.explainers.options import makes_its_image
 from convkit.inspection.layers import inspect
 from convkit.projections import unprojectable, with_maps
 from convkit.report.maps import overlay, picture
-from convkit.report.page.cards import Explanation, Patches, card
+from convkit.report.page.cards import Explanation, Layer, Patches, card
 from convkit.report.page.pictures import inline, pixels, tiled
 from convkit.report.page.pictures import projected as scaled
 from convkit.run import Run
@@ -30,17 +30,6 @@ THUMBNAIL = 72  # pixels
 MAPS, TOP = 24, 9  # of a stage that get top patches, and how many of each
 EXPLAINED, EXPLAINED_SIDE = 8, 128  # images, pixels
 Behind = dict[tuple[int, int], list[tuple[float, Image.Image]]]
-
-
-class Layer(NamedTuple):
-    """A row of the table of layers, as text."""
-
-    name: str
-    type: str
-    output: str
-    parameters: str
-    macs: str
-    sees: str
 
 
 def layers(net: ConvNet, image_shape: tuple[int, int, int]) -> list[Layer]:

@@ -45,6 +45,17 @@ class Page(NamedTuple):
     source: str
 
 
+class Layer(NamedTuple):
+    """A row of the table of layers, as text."""
+
+    name: str
+    type: str
+    output: str
+    parameters: str
+    macs: str
+    sees: str
+
+
 def card(
     label: str | None, name: str, predicted: str, target: str, score: float, pictures: list[tuple[str, str]]
 ) -> Card:

@@ -10,8 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from convkit.report.page.asked import Layer
-from convkit.report.page.cards import Explanation, Page, Patches
+from convkit.report.page.cards import Explanation, Layer, Page, Patches
 from convkit.report.page.compare import RESULTS, differences, groups
 from convkit.report.page.facts import Facts, shown
 from convkit.report.page.panels import panels, settling_panels
