@@ -8,7 +8,7 @@ from convkit.errors import UserError
 from convkit.run_directory import locate
 
 HELP = """\
-convkit report RUN [RUN …] --out FILE.html [--explain METHOD …] [--patches STAGE] [--split val] [--files_only]
+convkit report RUN [RUN …] --out FILE.html [--explain METHOD …] [--patches STAGE,…] [--split val] [--files_only]
 
 One page that holds all it shows and asks nothing of a network: curves with the drops of the rate, when each stage
 settles, features as they form (of a fit with FeatureEvolution), which classes are confused with the images behind each
@@ -17,9 +17,10 @@ deviation over seeds, what their configurations differ in, and the curves of all
 
   RUN …              runs (runs/NAME/N, runs/NAME/latest, runs/NAME)
   --out FILE.html    the page; one that is there is replaced where it is such a page, and left alone otherwise
-  --explain METHOD   an explainer, or several (grad_cam); none
-  --patches STAGE    the stage whose top patches are shown (the last with feature maps); none
-  --split NAME       of the images that are looked at: val (default) or test
+  --explain METHOD   an explainer, or several (grad_cam, unless convkit explain has left a folder in the run); none
+  --patches STAGE    whose top patches are shown; several, or patterns: conv1,conv3 (the last with feature maps, unless
+                     convkit patches has left a folder in the run); none
+  --split NAME       of the images that these two look at: val (default) or test
   --files_only       show what the runs' files hold, in a second: no network is built and no image looked at
 """
 
@@ -29,7 +30,7 @@ class Request(NamedTuple):
 
     runs: list[Path]
     out: Path
-    explain: list[str]
+    explain: list[str] | None  # None: the usual one, where the run holds none
     patches: str | None  # None: the last; "none": none
     split: str
     files_only: bool
@@ -40,7 +41,7 @@ def main(command: str, arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     request = read(command, arguments)
-    # From here on it computes: this import takes seconds.
+    # From here on it draws.
     from convkit.cli.report_page import run
 
     return run(request)
@@ -51,7 +52,7 @@ def read(command: str, arguments: list[str]) -> Request:
     parser = Parser(prog=command, add_help=False, allow_abbrev=False)
     parser.add_argument("runs", metavar="RUN", nargs="+")
     parser.add_argument("--out", required=True, metavar="FILE.html", type=Path)
-    parser.add_argument("--explain", nargs="+", default=["grad_cam"], metavar="METHOD")
+    parser.add_argument("--explain", nargs="+", metavar="METHOD")
     parser.add_argument("--patches", metavar="STAGE")
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--files_only", action="store_true")

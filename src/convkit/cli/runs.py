@@ -24,7 +24,7 @@ seconds of training, when it started, tags.
   --name PATTERN  only runs NAME/N that fit: 'cifar*'
   --state STATE   only those that are running, finished, stopped, crashed or unknown
   --tag WORD      only those that were given this tag: convkit fit --tags+=WORD
-  --sort KEY      name (default), state, epochs, error, test, seconds or started
+  --sort KEY      name (default), state, epochs, error, test, seconds or started, least first; started- turns it round
   --json          the same as a list of objects
 """
 KEYS = ("name", "state", "epochs", "error", "test", "seconds", "started")
@@ -54,7 +54,7 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("--name", default="*", metavar="PATTERN")
     parser.add_argument("--state", choices=STATES)
     parser.add_argument("--tag")
-    parser.add_argument("--sort", choices=KEYS, default="name")
+    parser.add_argument("--sort", choices=[*KEYS, *(f"{key}-" for key in KEYS)], default="name", metavar="KEY")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     if not given.folder.is_dir():
@@ -66,7 +66,9 @@ def main(command: str, arguments: list[str]) -> int:
         if given.state in (None, row.state)
         if given.tag is None or given.tag in row.tags
     ]
-    rows.sort(key=lambda row: _order(row, given.sort))
+    key = given.sort.removesuffix("-")
+    rows.sort(key=lambda row: _order(row, key), reverse=given.sort.endswith("-"))
+    rows.sort(key=lambda row: getattr(row, key) is None)  # what is not known comes last either way
     if given.json:
         print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
     else:
@@ -100,15 +102,16 @@ def _metrics(path: Path) -> tuple[int | None, float | None, float | None]:
     epochs: int | None = None
     error = test = math.nan
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            for row in csv.DictReader(file):
-                value, tested = _number(row.get("val/top1_error")), _number(row.get("test/top1_error"))
-                if value == value:
-                    error = min(value, error) if error == error else value
-                    at = _number(row.get("epoch"))
-                    epochs = int(at) + 1 if at == at else epochs
-                if tested == tested:
-                    test = tested
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        whole = (line for line in lines if line.endswith("\n"))  # of one that was cut, 66.4 may be left as 6
+        for row in csv.DictReader(whole):
+            value, tested = _number(row.get("val/top1_error")), _number(row.get("test/top1_error"))
+            if value == value:
+                error = min(value, error) if error == error else value
+                at = _number(row.get("epoch"))
+                epochs = int(at) + 1 if at == at else epochs
+            if tested == tested:
+                test = tested
     except OSError:
         pass
     return epochs, None if error != error else error, None if test != test else test
@@ -131,7 +134,7 @@ def _tags(config: Path) -> list[str]:
 
 
 def _order(row: Row, key: str) -> tuple[Any, ...]:
-    """Unknown values last; runs of a name by their number."""
+    """Runs of a name by their number."""
     name, _, number = row.name.rpartition("/")
     value = getattr(row, key)
     by_name = (name, int(number))

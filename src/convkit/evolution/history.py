@@ -3,12 +3,13 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit.inspection.units import Units
+if TYPE_CHECKING:  # a page reads histories without torch
+    from convkit.inspection.units import Units
 
 Array = NDArray[np.generic]
 
@@ -35,7 +36,7 @@ class Moment(NamedTuple):
 class History:
     """The moments of a stage by epoch, ascending; ``maps`` are those with pictures."""
 
-    def __init__(self, stage: str, maps: Sequence[int], units: Units | None = None) -> None:
+    def __init__(self, stage: str, maps: Sequence[int], units: "Units | None" = None) -> None:
         self.stage, self.maps, self.units = stage, list(maps), units
         self.moments: dict[int, Moment] = {}
 

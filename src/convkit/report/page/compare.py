@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from convkit.report.page.facts import Facts, shown
 
+SECTIONS = ("model", "data")  # of a configuration, the telling ones first
 # Not what was trained, but where it was written and how it was watched.
 ASIDE = ("name", "runs", "tags", "wandb", "wandb_project", "ckpt_path", "test_at_end")
 RESULTS = {
@@ -29,10 +30,13 @@ class Group(NamedTuple):
 
 
 def differences(runs: Sequence[Facts]) -> list[tuple[str, list[str]]]:
-    """The keys that not all runs have alike, with each run's value; seeds last, the run's own affairs left out."""
+    """The keys that not all runs have alike, with each run's value: what was trained first, seeds last; the run's own
+    affairs are left out."""
     keys = dict.fromkeys(key for facts in runs for key in facts.config if not _aside(key))
     rows = [(key, [shown(facts.config[key]) if key in facts.config else _ABSENT for facts in runs]) for key in keys]
-    return sorted(((key, values) for key, values in rows if len({*values}) > 1), key=lambda row: _is_seed(row[0]))
+    told = {section: place for place, section in enumerate(SECTIONS)}
+    varied = ((key, values) for key, values in rows if len({*values}) > 1)
+    return sorted(varied, key=lambda row: (_is_seed(row[0]), told.get(row[0].partition(".")[0], len(SECTIONS))))
 
 
 def groups(runs: Sequence[Facts]) -> list[Group]:

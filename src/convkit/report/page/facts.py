@@ -71,13 +71,22 @@ class Facts:
         step = curve.steps[curve.values.index(least)]
         return least, int(_at(epochs, step) or 0) + 1
 
+    @property
+    def epochs(self) -> int | None:
+        """How many have ended."""
+        if "epoch" in self.state:
+            return int(self.state["epoch"])
+        errors = self.curves.get("val/top1_error")
+        per = self.steps_per_epoch
+        return round(errors.steps[-1] / per) if errors and errors.steps and per else None
+
     def last(self, metric: str) -> float | None:
         curve = self.curves.get(metric)
         return curve.values[-1] if curve and curve.values else None
 
     @property
-    def drops(self) -> list[tuple[float, str]]:
-        """The steps at which a rate was dropped, and a line for each."""
+    def drops(self) -> list[tuple[float, str, float]]:
+        """The steps at which a rate was dropped, a line for each, and what it was divided by."""
         found = []
         for name, curve in self.curves.items():
             if name.startswith("lr/"):
@@ -85,7 +94,7 @@ class Facts:
                     before, after = curve.values[index - 1 : index + 1]
                     held = index < 2 or before >= STEADY * curve.values[index - 2]  # the end of a cosine falls, too
                     if held and 0 < after < DROP * before:
-                        found.append((curve.steps[index], f"{name} {before:.3g} → {after:.3g}"))
+                        found.append((curve.steps[index], f"{name} {before:.3g} → {after:.3g}", before / after))
         return sorted(found)
 
 
@@ -134,25 +143,32 @@ def _curves(path: Path, notes: list[str]) -> dict[str, Curve]:
     if not path.is_file():
         notes.append("no metrics were written")
         return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        notes.append(f"the last line of {METRICS} was cut, and is left out")  # 0.53 would be read as 0.5
+        lines.pop()
     curves: dict[str, Curve] = {}
-    bad = 0
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
-            step = _number(row.get("step"))
-            if step is None:
-                bad += 1
+    bad, broken = 0, dict[str, float]()
+    for row in csv.DictReader(lines):
+        step = _number(row.get("step"))
+        if step is None or not math.isfinite(step):
+            bad += 1
+            continue
+        for name, text in row.items():
+            if not isinstance(name, str) or name == "step" or not text:
                 continue
-            for name, text in row.items():
-                if not isinstance(name, str) or name == "step" or not text:
-                    continue
-                if (value := _number(text)) is None:
-                    bad += 1
-                    continue
+            value = _number(text)
+            if value is not None and math.isfinite(value):
                 curve = curves.setdefault(name, Curve())
                 curve.steps.append(step)
                 curve.values.append(value)
+            elif value is None:
+                bad += 1
+            else:
+                broken.setdefault(name, step)
     if bad:
         notes.append(f"{bad} cells of {METRICS} are no numbers, and left out")
+    notes += [f"{name} is not finite at step {step:.0f}, or later" for name, step in broken.items()]
     if not curves:
         notes.append(f"{METRICS} has no rows")
     return curves
@@ -160,10 +176,9 @@ def _curves(path: Path, notes: list[str]) -> dict[str, Curve]:
 
 def _number(text: Any) -> float | None:
     try:
-        value = float(text)
+        return float(text)
     except (TypeError, ValueError):
         return None
-    return value if math.isfinite(value) else None
 
 
 def _steps_per_epoch(curves: dict[str, Curve]) -> float | None:

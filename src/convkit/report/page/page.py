@@ -10,10 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from convkit.report.page.asked import Layer
+from convkit.report.page.cards import Explanation, Layer, Page, Patches
 from convkit.report.page.compare import RESULTS, differences, groups
 from convkit.report.page.facts import Facts, shown
 from convkit.report.page.panels import panels, settling_panels
+from convkit.report.page.pictures import Strips
+from convkit.report.page.told import about, numbers
 
 GENERATOR = "convkit report"  # by which a page is known again
 
@@ -23,9 +25,11 @@ class Section:
     """A run with its pictures, all of them ``data:`` addresses."""
 
     facts: Facts
-    strips: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # by stage: (epoch, picture)
+    strips: dict[str, Strips] = field(default_factory=dict)  # by stage
     behind: dict[str, dict[tuple[int, int], list[tuple[float, str]]]] = field(default_factory=dict)  # by split
-    sheets: list[tuple[str, str]] = field(default_factory=list)  # title, picture
+    explanations: list[Explanation] = field(default_factory=list)
+    patches: list[Patches] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)  # that convkit patches has left
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -33,13 +37,13 @@ class Section:
 def page(sections: Sequence[Section], made: str) -> str:
     """The whole file; ``made`` says when and by what."""
     runs = [section.facts for section in sections]
-    scripts = [_asset("uplot/uPlot.iife.min.js"), _asset("page.js")]
+    scripts = [_asset("uplot/uPlot.iife.min.js"), *("\n" + _asset(name) for name in ("charts.js", "page.js"))]
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_asset),
                               trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     return environment.get_template("page.html").render(
         generator=GENERATOR,
         title=f"{runs[0].name} · convkit" if len(runs) == 1 else f"{len(runs)} runs · convkit",
-        # No address is allowed and no script but these two, whatever a label or a configuration holds.
+        # No address is allowed and no script but these, whatever a label or a configuration holds.
         policy="default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'unsafe-inline'; "
         "script-src " + " ".join(f"'sha256-{_digest(script)}'" for script in scripts),
         styles=[_asset("uplot/uPlot.min.css"), _asset("page.css")],
@@ -51,6 +55,8 @@ def page(sections: Sequence[Section], made: str) -> str:
         differences=differences(runs) if len(runs) > 1 else [],
         names=[facts.name for facts in runs],
         shown=shown,
+        about=about,
+        numbers=numbers,
         made=made,
         uplot_license=_asset("uplot/LICENSE").strip(),
     )
@@ -58,11 +64,13 @@ def page(sections: Sequence[Section], made: str) -> str:
 
 def _for_script(sections: Sequence[Section]) -> dict[str, Any]:
     return {
+        "names": [section.facts.name for section in sections],
         "panels": panels([section.facts for section in sections]),
         "settling": [settling_panels(section.facts) for section in sections],
         "drops": [section.facts.drops for section in sections],
         "perEpoch": [section.facts.steps_per_epoch for section in sections],
-        "strips": [section.strips for section in sections],
+        "strips": [{stage: one._asdict() for stage, one in section.strips.items()} for section in sections],
+        "patches": [[one._asdict() for one in section.patches] for section in sections],
         "behind": [
             {
                 split: {f"{true},{taken}": seen for (true, taken), seen in cells.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from convkit.report.page.facts import Facts
+from convkit.report.page.facts import Curve, Facts
 
 # By the beginning of a metric's name: the panel's title, and what its values are. What fits none has one by its prefix.
 PANELS = (
@@ -13,6 +13,7 @@ PANELS = (
     (("lr/",), "Learning rate", "rate"),
 )
 NOT_CURVES = ("epoch", "test/")
+POINTS = 2000  # of a curve
 SETTLING = {
     "winners": ("Change of the winners", "share of maps whose strongest image is another than at the epoch before"),
     "projections": ("Change of the projections", "1 − cosine to the epoch before"),
@@ -28,14 +29,39 @@ def panels(runs: Sequence[Facts]) -> list[dict[str, Any]]:
             if metric.startswith(NOT_CURVES) or len(curve.values) < 2:
                 continue
             title, unit = _place(metric)
-            panel = found.setdefault(title, {"title": title, "unit": unit, "axis": "step", "series": []})
-            label = metric if len(runs) == 1 else f"{facts.name} {metric}"
-            panel["series"].append({
-                "label": label, "run": index, "smooth": not metric.startswith(("lr/", "val/")),
-                "x": curve.steps, "y": [_short(value) for value in curve.values],
+            if len(runs) > 1:  # the colour tells the run
+                title, unit, group = metric, unit, title
+            else:
+                group = title
+            log = group == "Learning rate"
+            new = {"title": title, "unit": unit, "axis": "step", "log": log, "group": group, "series": []}
+            found.setdefault(title, new)["series"].append({
+                "label": metric if len(runs) == 1 else facts.name, "run": index,
+                "smooth": not metric.startswith(("lr/", "val/")), **_thinned(curve),
             })  # fmt: skip
     order = {title: place for place, (_, title, _) in enumerate(PANELS)}
-    return sorted(found.values(), key=lambda panel: order.get(panel["title"], len(order)))
+    return sorted(found.values(), key=lambda panel: order.get(panel["group"], len(order)))
+
+
+def _thinned(curve: Curve) -> dict[str, list[float]]:
+    """Of a long curve the least and the largest value of each piece: what a screen can show, peaks included."""
+    steps, values = curve.steps, curve.values
+    if len(values) > POINTS:
+        piece = -(-2 * len(values) // POINTS)
+        pieces = [range(start, min(start + piece, len(values))) for start in range(0, len(values), piece)]
+        chosen = {
+            place for one in pieces for place in (min(one, key=values.__getitem__), max(one, key=values.__getitem__))
+        }
+        return _points([steps[place] for place in sorted(chosen)], [values[place] for place in sorted(chosen)])
+    return _points(steps, values)
+
+
+def _points(steps: list[float], values: list[float]) -> dict[str, list[float]]:
+    return {"x": [_whole(step) for step in steps], "y": [_short(value) for value in values]}
+
+
+def _whole(step: float) -> float:
+    return int(step) if step == int(step) else step
 
 
 def settling_panels(facts: Facts) -> list[dict[str, Any]]:
@@ -45,6 +71,7 @@ def settling_panels(facts: Facts) -> list[dict[str, Any]]:
             "title": SETTLING[quantity][0],
             "unit": SETTLING[quantity][1],
             "axis": "epoch",
+            "log": False,
             "series": [
                 {
                     "label": stage,

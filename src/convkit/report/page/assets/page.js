@@ -1,181 +1,151 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const make = (tag, options = {}, ...children) => {
-    const node = Object.assign(document.createElement(tag), options);
-    node.append(...children);
-    return node;
-  };
-  const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (index) => ink(`--series-${index % 10}`);
-  const number = (value) => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5
-    ? String(Number(value.toPrecision(4))) : value.toExponential(2));
+  const { data, make, Chart, Group } = convkit;
 
-  // An exponential moving average, corrected for its start: the first values count in full.
-  const smoothed = (values, weight) => {
-    if (!weight) return values;
-    let mean = 0, share = 1;
-    return values.map((value) => {
-      mean = weight * mean + (1 - weight) * value;
-      share *= weight;
-      return mean / (1 - share);
-    });
-  };
-
-  class Chart {
-    constructor(panel, place) {
-      this.panel = panel;
-      this.log = panel.title === "Learning rate";
-      this.hidden = new Set();
-      this.weight = 0;
-      this.plot = make("div", { className: "plot", tabIndex: 0 });
-      this.plot.setAttribute("role", "application");
-      this.plot.setAttribute("aria-label", `${panel.title}: chart of ${panel.series.length} curves by ${panel.axis}; arrow keys read the values`);
-      this.readout = make("output", { className: "readout" });
-      const log = make("input", { type: "checkbox", checked: this.log });
-      log.addEventListener("change", () => { this.log = log.checked; this.draw(); });
-      const unit = panel.unit ? make("span", { className: "quiet", textContent: ` ${panel.unit}` }) : "";
-      this.legend = make("div", { className: "legend", tabIndex: 0 });
-      this.legend.setAttribute("role", "group");
-      this.legend.setAttribute("aria-label", `curves of ${panel.title}`);
-      place.append(make("figure", { className: "chart" },
-        make("figcaption", {}, make("span", {}, panel.title, unit), make("label", {}, log, " log scale")),
-        this.plot, this.readout, this.legend));
-      panel.series.forEach((series, index) => {
-        const box = make("input", { type: "checkbox", checked: true });
-        box.addEventListener("change", () => {
-          this.hidden[box.checked ? "delete" : "add"](index);
-          this.chart.setSeries(index + 1, { show: box.checked });
-        });
-        this.legend.append(make("label", {}, box, make("i"), series.label));
-      });
-      this.plot.addEventListener("keydown", (event) => this.key(event));
-      this.draw();
-      new ResizeObserver(() => this.chart.setSize({ width: this.plot.clientWidth, height: 230 })).observe(this.plot);
-    }
-
-    draw() {
-      this.chart?.destroy();
-      const { panel } = this;
-      const joined = uPlot.join(panel.series.map((series) => [series.x,
-        smoothed(series.y, series.smooth ? this.weight : 0).map((value) => (this.log && value <= 0 ? null : value))]));
-      const axis = { stroke: ink("--quiet"), grid: { stroke: ink("--line"), width: 1 }, ticks: { stroke: ink("--line") } };
-      this.legend.querySelectorAll("i").forEach((line, index) => { line.style.background = colour(index); });
-      this.chart = new uPlot({
-        width: this.plot.clientWidth || 400,
-        height: 230,
-        scales: { x: { time: false }, y: { distr: this.log ? 3 : 1 } },
-        legend: { show: false },
-        cursor: { drag: { x: true, y: false } },
-        axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))) }],
-        series: [{}, ...panel.series.map((series, index) => ({
-          label: series.label, stroke: colour(index), width: 1.75, spanGaps: true, show: !this.hidden.has(index),
-          points: { show: series.x.length < 40, size: 5 },
-        }))],
-        hooks: { drawClear: [(chart) => this.drops(chart)], setCursor: [(chart) => this.read(chart)] },
-      }, joined, this.plot);
-      this.read(this.chart);
-    }
-
-    // Where a rate was dropped, a dashed line.
-    drops(chart) {
-      if (this.panel.axis !== "step") return;
-      const { ctx, bbox } = chart;
-      ctx.save();
-      ctx.setLineDash([4, 4]);
-      ctx.strokeStyle = ink("--quiet");
-      for (const step of new Set(data.drops.flat().map(([at]) => at))) {
-        const x = chart.valToPos(step, "x", true);
-        if (x < bbox.left || x > bbox.left + bbox.width) continue;
-        ctx.beginPath();
-        ctx.moveTo(x, bbox.top);
-        ctx.lineTo(x, bbox.top + bbox.height);
-        ctx.stroke();
-      }
-      ctx.restore();
-    }
-
-    read(chart) {
-      const at = chart.cursor.idx;
-      if (at === null || at === undefined) { this.readout.textContent = ""; return; }
-      const x = chart.data[0][at], parts = [`${this.panel.axis} ${x}`];
-      const per = data.perEpoch.length === 1 ? data.perEpoch[0] : null;
-      if (this.panel.axis === "step" && per) parts.push(`epoch ${number(x / per)}`);
-      this.panel.series.forEach((series, index) => {
-        if (this.hidden.has(index)) return;
-        let place = at;
-        while (place >= 0 && chart.data[index + 1][place] == null) place -= 1; // the last value before
-        if (place >= 0) parts.push(`${series.label} ${number(chart.data[index + 1][place])}`);
-      });
-      if (this.panel.axis === "step") {
-        for (const [step, text] of data.drops.flat()) if (step === x) parts.push(text);
-      }
-      this.readout.textContent = parts.join(" · ");
-    }
-
-    key(event) {
-      const { chart } = this, xs = chart.data[0];
-      const { min, max } = chart.scales.x;
-      const now = chart.cursor.idx ?? xs.length - 1;
-      const step = event.shiftKey ? 10 : 1;
-      const go = { ArrowLeft: now - step, ArrowRight: now + step, Home: 0, End: xs.length - 1 }[event.key];
-      if (go !== undefined) {
-        const index = Math.min(xs.length - 1, Math.max(0, go));
-        this.readout.setAttribute("aria-live", "polite");
-        chart.setCursor({ left: chart.valToPos(xs[index], "x"), top: 10 });
-      } else if (event.key === "+" || event.key === "-") {
-        const half = (max - min) * (event.key === "+" ? 0.25 : 1);
-        const lower = Math.max(xs[0], xs[now] - half), upper = Math.min(xs[xs.length - 1], xs[now] + half);
-        if (upper > lower) chart.setScale("x", { min: lower, max: upper });
-      } else if (event.key === "0" || event.key === "Escape") {
-        chart.setScale("x", { min: xs[0], max: xs[xs.length - 1] });
-      } else {
-        return;
-      }
-      event.preventDefault();
-    }
-  }
-
-  const charts = [];
+  // -- curves
+  const per = data.perEpoch.every(Boolean) ? data.perEpoch : null;
+  const curves = new Group(per ? "epoch" : "step", per), groups = [curves];
   const place = document.getElementById("charts");
-  for (const panel of data.panels) charts.push(new Chart(panel, place));
+  for (const panel of data.panels) new Chart(panel, place, curves);
   if (!data.panels.length) place.append(make("p", { className: "note", textContent: "There is no metric with two values to draw." }));
   document.querySelectorAll("[data-settling]").forEach((node) => {
-    for (const panel of data.settling[node.dataset.settling]) charts.push(new Chart(panel, node));
+    const group = new Group("epoch", null);
+    groups.push(group);
+    for (const panel of data.settling[node.dataset.settling]) new Chart(panel, node, group);
   });
-
+  const axis = document.getElementById("axis");
+  if (!per) { axis.value = "step"; axis.disabled = true; }
+  axis.addEventListener("change", () => { curves.by = axis.value; curves.view = null; curves.draw(); });
   const smoothing = document.getElementById("smoothing");
   smoothing.addEventListener("input", () => {
     smoothing.parentElement.querySelector("output").textContent = Number(smoothing.value) ? smoothing.value : "none";
-    for (const chart of charts) { chart.weight = Number(smoothing.value); chart.draw(); }
+    curves.weight = Number(smoothing.value);
+    curves.draw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.draw()));
+  document.getElementById("whole").addEventListener("click", () => groups.forEach((group) => group.show(null)));
+  const swatches = () => document.querySelectorAll("[data-colour]").forEach((node) => { node.style.background = convkit.colour(node.dataset.colour); });
+  swatches();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { swatches(); groups.forEach((group) => group.draw()); });
+
+  // -- tiles: many pictures of one size in one, drawn where they are wanted
+  const sheets = new Map();
+  const opened = ([source]) => {
+    if (!sheets.has(source)) {
+      const image = new Image();
+      image.src = source;
+      sheets.set(source, image.decode().then(() => image));
+    }
+    return sheets.get(source);
+  };
+  const apart = (side) => Math.max(1, Math.round(side / 16));
+  const canvases = (node, labels, width, height) => labels.map((label) => {
+    const canvas = make("canvas", { width, height });
+    node.append(make("div", {}, make("span", { textContent: label }), canvas));
+    return canvas;
+  });
 
   document.querySelectorAll("[data-strips]").forEach((slider) => {
-    const strips = data.strips[slider.dataset.strips];
-    slider.addEventListener("input", () => {
-      for (const [stage, moments] of Object.entries(strips)) {
-        const [epoch, source] = moments[Math.min(Number(slider.value), moments.length - 1)];
-        const image = [...document.querySelectorAll("[data-strip]")].find(
-          (node) => node.dataset.strip === stage && node.dataset.run === slider.dataset.strips);
-        image.src = source;
-        image.alt = `For each feature map of ${stage} the strongest patch and its projection, epoch ${epoch}`;
-        slider.parentElement.querySelector("output").textContent = epoch;
-        slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
+    const run = slider.dataset.strips, strips = data.strips[run], output = slider.parentElement.querySelector("output");
+    const stages = [...document.querySelectorAll("[data-strip]")].filter((node) => node.dataset.run === run).map((node) => {
+      const one = strips[node.dataset.strip], [, width, height] = one.sheets[0];
+      return { node, one, drawn: canvases(node, one.maps.map((map) => `map ${map}`), 2 * width + apart(width), height) };
+    });
+    const show = async () => {
+      const wanted = slider.value;
+      for (const { node, one, drawn } of stages) {
+        const at = Math.min(Number(wanted), one.sheets.length - 1), sheet = one.sheets[at], [, width, height] = sheet;
+        const image = await opened(sheet);
+        if (slider.value !== wanted) return; // it has moved on
+        drawn.forEach((canvas, row) => {
+          const draw = canvas.getContext("2d");
+          draw.clearRect(0, 0, canvas.width, canvas.height);
+          for (const side of [0, 1]) draw.drawImage(image, side * width, row * height, width, height, side * (width + apart(width)), 0, width, height);
+        });
+        output.textContent = one.epochs[at];
+        slider.setAttribute("aria-valuetext", `epoch ${one.epochs[at]}`);
+        node.setAttribute("aria-label", `For each feature map of ${node.dataset.strip} the strongest patch and its projection, epoch ${one.epochs[at]}`);
+        node.dataset.epoch = one.epochs[at];
       }
+    };
+    slider.addEventListener("input", show);
+    show();
+    const play = document.querySelector(`[data-play="${run}"]`);
+    let timer = null;
+    const stop = () => { clearInterval(timer); timer = null; play.setAttribute("aria-pressed", "false"); play.textContent = "play"; };
+    play.addEventListener("click", () => {
+      if (timer) { stop(); return; }
+      play.setAttribute("aria-pressed", "true");
+      play.textContent = "stop";
+      if (slider.value === slider.max) slider.value = 0;
+      show();
+      timer = setInterval(() => {
+        if (slider.value === slider.max) { stop(); return; }
+        slider.value = Number(slider.value) + 1;
+        show();
+      }, 900);
     });
   });
 
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-cell]");
-    if (!button) return;
+  document.querySelectorAll("[data-patches]").forEach((node) => {
+    const [run, index] = node.dataset.patches.split(","), one = data.patches[run][index];
+    const [, width, height] = one.sheet, gap = apart(width), across = Math.ceil(Math.sqrt(one.top));
+    const block = across * (width + gap), sides = one.projected ? 2 : 1;
+    const drawn = canvases(node, one.maps, sides * block + (sides - 1) * 2 * gap - gap, across * (height + gap) - gap);
+    opened(one.sheet).then((image) => drawn.forEach((canvas, row) => {
+      const draw = canvas.getContext("2d");
+      for (let column = 0; column < sides * one.top; column += 1) {
+        const rank = column % one.top, side = Math.floor(column / one.top);
+        draw.drawImage(image, column * width, row * height, width, height,
+          side * (block + 2 * gap) + (rank % across) * (width + gap), Math.floor(rank / across) * (height + gap), width, height);
+      }
+    }));
+  });
+
+  // -- confusions
+  document.querySelectorAll("td[data-share]").forEach((cell) => {
+    const share = Number(cell.dataset.share) / 100, right = cell.classList.contains("right");
+    if (share) cell.style.background = `rgba(var(--${right ? "right" : "wrong"}), ${right ? 0.08 + 0.34 * share : Math.min(0.6, 0.12 + 1.6 * share)})`;
+  });
+  const behind = (button) => {
     const [run, split, ...cell] = button.dataset.cell.split(",");
-    const seen = data.behind[run][split][cell.join(",")];
+    const seen = data.behind[run][split][cell.join(",")], count = Number(button.textContent), right = cell[0] === cell[1];
     const panel = document.querySelector(`[data-behind="${run},${split}"]`);
-    document.querySelectorAll("button[data-cell]").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    document.querySelectorAll(`button[data-cell^="${run},${split},"]`).forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    const which = seen.length < count ? `; the ${seen.length} ${right ? "least certain" : "most certain"}` : "";
     panel.replaceChildren(
-      make("p", { textContent: `${button.getAttribute("aria-label").replace(/: show$/, "")}${seen.length < Number(button.textContent) ? `; the ${seen.length} most certain` : ""}` }),
+      make("p", { textContent: `${button.getAttribute("aria-label").replace(/: show$/, "")}${which}` }),
       make("ul", {}, ...seen.map(([probability, source]) => make("li", {},
         make("img", { src: source, alt: "" }), `${(100 * probability).toFixed(0)} %`))));
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-cell]");
+    if (button) behind(button);
+  });
+  // One stop of the tab key for a matrix; arrows go on from there. At first the most frequent confusion is shown.
+  document.querySelectorAll("[data-behind]").forEach((panel) => {
+    const buttons = [...document.querySelectorAll(`button[data-cell^="${panel.dataset.behind},"]`)];
+    const at = (button) => button.dataset.cell.split(",").slice(2).map(Number);
+    const wrong = buttons.filter((button) => at(button)[0] !== at(button)[1]);
+    const first = (wrong.length ? wrong : buttons).reduce((best, one) => (Number(one.textContent) > Number(best.textContent) ? one : best));
+    buttons.forEach((button) => {
+      button.tabIndex = button === first ? 0 : -1;
+      button.addEventListener("keydown", (event) => {
+        const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+        if (!way) return;
+        event.preventDefault();
+        const [row, column] = at(button), along = way[0] ? 0 : 1;
+        const ahead = buttons.filter((other) => {
+          const away = at(other)[along] - [row, column][along];
+          return away * (way[0] + way[1]) > 0;
+        });
+        const far = (other) => Math.abs(at(other)[along] - [row, column][along]) + 100 * Math.abs(at(other)[1 - along] - [row, column][1 - along]);
+        if (!ahead.length) return;
+        const next = ahead.reduce((best, other) => (far(other) < far(best) ? other : best));
+        button.tabIndex = -1;
+        next.tabIndex = 0;
+        next.focus();
+      });
+    });
+    behind(first);
   });
 })();
