@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 from wandb_server import Server
 
 from convkit.cli.front import main
@@ -39,8 +39,7 @@ def expanded(config: dict[str, Any], values: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_trial_is_a_fit_that_convkit_understands(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = load_sweep_config(str(path))
-    assert config
+    config = yaml.safe_load(path.read_text())
     assert config["metric"] == {"name": "val/top1_error", "goal": "minimize"}
     for number in range(2):
         values = drawn(config, number)
