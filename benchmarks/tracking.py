@@ -2,9 +2,9 @@
 
     python benchmarks/tracking.py [--images 5000] [--epochs 3] [--rounds 5] [--network resnet20] [--threads 1]
 
-ResNet-20 (or LeNet) on random colour images of 32×32, batches of 128, validated once an epoch on a tenth of the images.
-*On*: W&B offline, gradient norms by stage, first filters, speed, rows every 50 steps. *Off*: no logger. Fits take turns,
-round after round, the order turned each time; of each fit's epochs the first is not counted. The ratio is the
+ResNet-20 (or LeNet) on random colour images of 32×32, batches of 128, validated once an epoch on a tenth of them.
+*On*: W&B offline, gradient norms by stage, first filters, speed, rows every 50 steps. *Off*: no logger. Fits take
+turns, round after round, the order turned each time; of each fit's epochs the first is not counted. The ratio is the
 median over rounds. ``--features`` adds FeatureEvolution in every epoch of *on*: a fit has it in eight.
 """
 

@@ -38,15 +38,8 @@ def test_seconds_have_the_validation_and_images_a_second_do_not(tmp_path: Path) 
         def on_train_batch_start(self, *_: Any) -> None:
             time.sleep(0.02)
 
-    fit(
-        classifier(),
-        Speed(),
-        Sleeps(),
-        Counted(),
-        max_epochs=2,
-        log_every_n_steps=2,
-        logger=CSVLogger(str(tmp_path), "", ""),
-    )
+    options = {"max_epochs": 2, "log_every_n_steps": 2, "logger": CSVLogger(str(tmp_path), "", "")}
+    fit(classifier(), Speed(), Sleeps(), Counted(), **options)
     seconds, speed = rows(tmp_path, "time/epoch"), rows(tmp_path, "time/images_per_second")
     assert [step for step, _ in seconds] == [step for step, _ in speed] == [4, 8]
     for (_, whole), (_, images) in zip(seconds, speed, strict=True):
@@ -56,7 +49,13 @@ def test_seconds_have_the_validation_and_images_a_second_do_not(tmp_path: Path) 
 
 def test_part_of_an_epoch_has_no_seconds(tmp_path: Path) -> None:
     checkpoint = tmp_path / "begun.ckpt"
-    fit(classifier(), max_steps=2, max_epochs=-1).save_checkpoint(checkpoint)
+
+    class Saves(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 1:
+                trainer.save_checkpoint(checkpoint)
+
+    fit(classifier(), Saves(), log_every_n_steps=2)
     folder = tmp_path / "resumed"
     options = {"max_epochs": 2, "log_every_n_steps": 2, "logger": CSVLogger(str(folder), "", "")}
     fit(classifier(), Speed(), ckpt_path=checkpoint, **options)

@@ -18,6 +18,7 @@ LOWEST = ("train/loss", "val/loss", "val/top1_error", "val/top5_error")  # of th
 # Seconds that a server may take: to answer at the start, and to take at the end what it has not got yet. What it has
 # not taken by then lies on the disk, for `wandb sync`.
 TIMEOUTS = {"login_timeout": 10, "init_timeout": 15, "finish_timeout": 60}
+FULL = 16_384  # bytes
 
 
 class Tracker(WandbLogger):
@@ -30,7 +31,10 @@ class Tracker(WandbLogger):
     def finish(self, status: int) -> None:
         """Write what is not written yet, and end the run with an exit status."""
         with spared("Weights & Biases"):
+            folder = Path(self.experiment.settings.sync_dir)
             self.experiment.finish(exit_code=status)
+            if folder.is_dir() and shutil.disk_usage(folder).free < FULL:  # its writer says nothing
+                warnings.warn(f"the disk of {folder} is full: what W&B has of this run may be cut off", stacklevel=2)
 
 
 def start(mode: Mode, project: str, folder: Path, run_id: str | None = None) -> Tracker | None:
