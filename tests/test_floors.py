@@ -46,6 +46,7 @@ FLOORS: list[set[str]] = [
         "run",
         "deployment",
         "tracking",
+        "made_with",
         "explanation",
         "analyses",
         "callbacks",
@@ -88,6 +89,8 @@ BESIDE = {
     ("preview", "callbacks"): "Freezing says what it would freeze",
     ("callbacks", "run"): "the record of a fit is what Run.open reads",
     ("testing", "classifier"): "a schedule is fitted, which takes one",
+    ("callbacks", "made_with"): "the record of a fit says what it was made with",
+    ("callbacks", "tracking"): "a callback decides when, tracking hands over to the loggers",
     ("callbacks", "report"): "a callback decides when, the report draws",
 }
 # What is below Lightning's floor and needs it all the same, and why.

@@ -2,12 +2,12 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from PIL.Image import Image
 from torch import Tensor
 
 from convkit.classifier import Classifier
@@ -15,6 +15,10 @@ from convkit.datasets.base import ImageData
 from convkit.datasets.features import FeatureData
 from convkit.metrics import per_class_accuracy
 from convkit.report.mistakes import Mistake, mistakes_page
+from convkit.report.sheet import tile
+from convkit.tracking import show
+from convkit.tracking.show import Place
+from convkit.tracking.sparing import spared
 
 KEPT = 25
 
@@ -68,7 +72,8 @@ def _over_ranks(value: Tensor, ranks: int) -> Tensor:
 
 
 class EvaluationPages(Callback):
-    """Writes ``<split>_confusion.csv``, ``<split>_classes.json`` and ``<split>_mistakes.png``, and hands them to W&B.
+    """Writes ``<split>_confusion.csv``, ``<split>_classes.json`` and ``<split>_mistakes.png``, and shows them to the
+    loggers.
 
     In a fit they are those of the validation with the lowest top-1 error, written when training ends. A fit on features
     has no images to show: it writes the first two.
@@ -78,7 +83,7 @@ class EvaluationPages(Callback):
         self.directory = directory
         self._worst = WorstMistakes()
         self._best = float("inf")
-        self._pages: tuple[Tensor, list[Mistake], str] | None = None
+        self._pages: tuple[Tensor, list[Mistake], int] | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._worst.reset()
@@ -124,19 +129,34 @@ class EvaluationPages(Callback):
                 image = image * std + mean
             mistakes.append(Mistake(image.cpu(), names[target], names[predicted], probability.item()))
         assert pl_module.confusion is not None
-        when = f", epoch {trainer.current_epoch + 1}" if trainer.state.fn == "fit" else ""
-        self._pages = (pl_module.confusion.cpu(), mistakes, when)
+        self._pages = (pl_module.confusion.cpu(), mistakes, trainer.current_epoch + 1)
 
     def _write(self, trainer: Trainer, split: str) -> None:
         if self._pages is None or self.directory is None or not trainer.is_global_zero:
             return
-        confusion, mistakes, when = self._pages
+        confusion, mistakes, epoch = self._pages
+        when = f", epoch {epoch}" if trainer.state.fn == "fit" else ""
         names = class_names(trainer.datamodule, len(confusion))  # type: ignore[attr-defined]
         wrong = int(confusion.sum() - confusion.diagonal().sum())
+        with spared(f"the pages of {split} are not all written", OSError):
+            self._write_files(split, confusion, names)
         title = f"{len(mistakes)} worst of {wrong} mistakes in {int(confusion.sum())} images ({split}{when})"
-        page = None if _on_features(trainer) else mistakes_page(mistakes, title)
-        if page:
-            page.save(self.directory / f"{split}_mistakes.png")
+        place = partial(Place, step=trainer.global_step, epoch=epoch)
+        show.confusion(trainer.loggers, place(f"{split}/confusion"), confusion, names)
+        accuracy = per_class_accuracy(confusion).tolist()
+        classes = list(zip(names, confusion.sum(1).tolist(), accuracy, strict=True))
+        show.table(trainer.loggers, place(f"{split}/classes"), ["class", "images", "accuracy"], classes)
+        if not _on_features(trainer):
+            page = mistakes_page(mistakes, title)
+            with spared(f"{split}_mistakes.png is not written", OSError):
+                page.save(self.directory / f"{split}_mistakes.png")
+            show.picture(trainer.loggers, place(f"{split}/mistakes"), page)
+            rows = [[tile(one.image), *one[1:]] for one in mistakes]
+            columns = ["image", "class", "predicted", "probability"]
+            show.table(trainer.loggers, place(f"{split}/worst"), columns, rows)
+
+    def _write_files(self, split: str, confusion: Tensor, names: list[str]) -> None:
+        assert self.directory is not None
         with (self.directory / f"{split}_confusion.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["true \\ predicted", *names])
@@ -145,8 +165,6 @@ class EvaluationPages(Callback):
         (self.directory / f"{split}_classes.json").write_text(
             json.dumps(dict(zip(names, accuracy, strict=True)), indent=1) + "\n"
         )
-        for logger in trainer.loggers:
-            log_pages(logger, split, confusion, names, page)
 
 
 def class_names(data: Any, count: int) -> list[str]:
@@ -156,32 +174,3 @@ def class_names(data: Any, count: int) -> list[str]:
 
 def _on_features(trainer: Trainer) -> bool:
     return isinstance(trainer.datamodule, FeatureData)  # type: ignore[attr-defined]
-
-
-def log_pages(logger: Any, split: str, confusion: Tensor, names: list[str], page: Image | None) -> None:
-    """Confusion matrix, per-class table and mistakes into a W&B run; other loggers have no place for them."""
-    from lightning.pytorch.loggers import WandbLogger
-
-    if not isinstance(logger, WandbLogger):
-        return
-    import wandb
-
-    cells = [
-        [true, predicted, count]
-        for true, row in zip(names, confusion.tolist(), strict=True)
-        for predicted, count in zip(names, row, strict=True)
-    ]
-    matrix = wandb.plot_table(
-        vega_spec_name="wandb/confusion_matrix/v1",
-        data_table=wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells),
-        fields={"Actual": "Actual", "Predicted": "Predicted", "nPredictions": "nPredictions"},
-        string_fields={"title": f"{split} confusion matrix"},
-    )
-    accuracies = [list(row) for row in zip(names, per_class_accuracy(confusion).tolist(), strict=True)]
-    logger.experiment.log(
-        {
-            f"{split}/confusion": matrix,
-            f"{split}/classes": wandb.Table(columns=["class", "accuracy"], data=accuracies),
-            **({f"{split}/mistakes": wandb.Image(page)} if page else {}),
-        }
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from convkit.convnet import ConvNet
@@ -18,8 +19,11 @@ from convkit.evolution.settling import Settling, settling
 from convkit.evolution.winners import Winners
 from convkit.inspection.units import Units
 from convkit.projections import AT_ONCE, projections
-from convkit.report.features import Block, strips_page
+from convkit.report.features import Block, patches_page, strips_page
 from convkit.report.settling import settling_figure
+from convkit.tracking import show
+from convkit.tracking.show import Place
+from convkit.tracking.sparing import spared
 
 FOLDER = "evolution"
 
@@ -58,13 +62,15 @@ class EvolutionPages:
         self.recorded = sorted({*self.recorded, epoch})
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         for name, one in winners.items():
-            history = self.histories[name]
-            history.add(epoch, moment(net, one, data))
-            history.save(self.folder)
-            if history.maps:
-                strip(history).save(self.folder / f"{name}.png")
+            self.histories[name].add(epoch, moment(net, one, data))
+        with spared(f"{self.folder} is not all written", OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in winners:
+                history = self.histories[name]
+                history.save(self.folder)
+                if history.maps:
+                    strip(history).save(self.folder / f"{name}.png")
         self.settle(net)
 
     def settle(self, net: ConvNet) -> None:
@@ -74,24 +80,27 @@ class EvolutionPages:
         rows = [
             row for name, history in self.histories.items() for row in settling(history, filters(net, name).numpy())
         ]
-        with (self.folder / "settling.csv").open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(Settling._fields)
-            writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
-        settling_figure(rows).savefig(self.folder / "settling.png")
+        with spared(f"{self.folder} is not all written", OSError):
+            with (self.folder / "settling.csv").open("w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(Settling._fields)
+                writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+            settling_figure(rows).savefig(self.folder / "settling.png")
 
-    def log(self, loggers: Sequence[Any]) -> None:
-        """The pictures into W&B; other loggers have no place for them."""
-        from lightning.pytorch.loggers import WandbLogger
-
-        if self.folder is None:
+    def log(self, loggers: Sequence[Any], step: int) -> None:
+        """The last epoch into the loggers: ``evolution/<stage>``, whose slider over steps is one over epochs, and the
+        strips of all epochs so far, ``evolution/<stage>_strip``."""
+        if self.folder is None or not self.recorded:
             return
-        for logger in loggers:
-            if isinstance(logger, WandbLogger):
-                import wandb
-
-                pages = sorted(self.folder.glob("*.png"))
-                logger.experiment.log({f"evolution/{page.stem}": wandb.Image(str(page)) for page in pages})
+        epoch = self.recorded[-1]
+        for name, history in self.histories.items():
+            if history.maps and epoch in history.moments:
+                show.picture(loggers, Place(f"evolution/{name}", step, epoch), at(history, epoch))
+                show.picture(loggers, Place(f"evolution/{name}_strip", step, epoch), strip(history))
+        settled = self.folder / "settling.png"
+        if settled.is_file():
+            with Image.open(settled) as page:
+                show.picture(loggers, Place("evolution/settling", step, epoch), page)
 
 
 def moment(net: ConvNet, winners: Winners, data: ImageData) -> Moment:
@@ -128,6 +137,17 @@ def _projected(net: ConvNet, winners: Winners, some: Tensor) -> Tensor:
     ).float()
     largest = ways.abs().flatten(1).amax(1).clamp(min=torch.finfo(torch.float32).tiny)
     return (ways / largest[:, None, None, None]).half().cpu()
+
+
+def at(history: History, epoch: int) -> Any:
+    """One epoch: of each map its projection and its patch."""
+    moment = history.moments[epoch]
+    patches, ways, seen = (torch.from_numpy(values) for values in (moment.patches, moment.projections, moment.seen))
+    blocks = [
+        Block(f"map {channel}", patches[one].float() / 255, ways[one].float(), seen[one])
+        for channel, one in zip(history.maps, torch.arange(len(history.maps)).split(1), strict=True)  # type: ignore[no-untyped-call]
+    ]
+    return patches_page(blocks, f"{history.stage}, epoch {epoch}: strongest of the epoch, projection and patch")
 
 
 def strip(history: History) -> Any:

@@ -164,7 +164,7 @@ class FeatureEvolution(Callback):
         assert isinstance(pl_module, Classifier)
         self._merge()
         self._pages.record(self._epoch, pl_module.net, self._winners, trainer.datamodule)  # type: ignore[attr-defined]
-        self._pages.log(trainer.loggers)
+        self._pages.log(trainer.loggers, trainer.global_step)
 
     def _merge(self) -> None:
         if self._ranks > 1:

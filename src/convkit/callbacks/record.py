@@ -1,5 +1,5 @@
-"""What a run keeps of itself: its configuration in every checkpoint, what it started from, its metrics on disk after
-every epoch."""
+"""What a run keeps of itself: its configuration in every checkpoint, what it was made with, what it started from, its
+metrics on disk after every epoch."""
 
 import json
 import time
@@ -11,8 +11,11 @@ from lightning.pytorch.loggers import CSVLogger
 
 from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
+from convkit.made_with import made_with
 from convkit.run import Run
-from convkit.run_directory import STARTED_FROM, point_latest
+from convkit.run_directory import MADE_WITH, STARTED_FROM, point_latest
+from convkit.tracking import show
+from convkit.tracking.weights_and_biases import Tracker
 
 
 class Record(Callback):
@@ -23,11 +26,17 @@ class Record(Callback):
 
     def __init__(self, run: Path | None, config: dict[str, Any]) -> None:
         self.run, self.config = run, config
+        self.made_with: dict[str, Any] = {}
         self.started = False
         self.seconds = 0.0
         self._clock = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.run:
+            self.made_with = made_with(self.config, trainer.datamodule)  # type: ignore[attr-defined]
+            (self.run / MADE_WITH).write_text(json.dumps(self.made_with, indent=1) + "\n")
+            show.facts(trainer.loggers, "config", self.config)
+            show.facts(trainer.loggers, "made_with", self.made_with)
         if isinstance(pl_module, Classifier) and pl_module.start and self.run:
             print(pl_module.start.told(pl_module.net))
             (self.run / STARTED_FROM).write_text(json.dumps(pl_module.start.record(), indent=1) + "\n")
@@ -49,7 +58,8 @@ class Record(Callback):
             step = int(row.pop("step"))
             if step <= trainer.global_step:
                 for logger in trainer.loggers:
-                    logger.log_metrics(row, step)
+                    if not (isinstance(logger, Tracker) and logger.continues):  # that has them already
+                        logger.log_metrics(row, step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds = time.monotonic() - self._clock
@@ -58,7 +68,10 @@ class Record(Callback):
                 logger.save()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["convkit"] = {"config": self.config}
+        checkpoint["convkit"] = {"config": self.config, "made_with": self.made_with}
+        for logger in trainer.loggers:
+            if isinstance(logger, Tracker):
+                checkpoint["convkit"]["wandb"] = logger.version
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, ImageData):
             checkpoint["convkit"] |= {

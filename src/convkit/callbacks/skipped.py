@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from convkit.tracking.sparing import spared
+
 
 class Skipped(Callback):
     """Path and reason of each image in the data's ``skipped``, over all ranks, one a line; written as they are met."""
@@ -34,7 +36,8 @@ class Skipped(Callback):
             return
         path = self.directory / "skipped.txt"
         lines = (f"{path}\t{reason}\n" for path, reason in sorted(skipped.items()))
-        path.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+        with spared(f"{path} is not written", OSError):
+            path.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
         count = len(skipped)
         print(f"{count} image{'s' * (count > 1)} left out that cannot be read: {path}", file=sys.stderr, flush=True)
         self._told = len(skipped)

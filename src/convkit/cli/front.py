@@ -31,6 +31,7 @@ COMMANDS = {
     "report": Command("convkit.cli.report", "one HTML page of one or several runs"),
     "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "data": Command("convkit.cli.data", "what is in a data set, and a sheet of its images"),
+    "dashboard": Command("convkit.cli.dashboard", "make a W&B workspace with the panels of a run"),
     "plugins": Command("convkit.cli.list_plugins", "list architectures, datasets and schedules"),
 }
 

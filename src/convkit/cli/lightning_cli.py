@@ -15,12 +15,15 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from convkit.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from convkit.callbacks.evaluation import EvaluationPages
 from convkit.callbacks.feature_evolution import FeatureEvolution  # noqa: F401 - found by its bare name
+from convkit.callbacks.first_filters import FirstFilters
 from convkit.callbacks.freezing import Freezing  # imported, it can be named by its class alone
+from convkit.callbacks.gradient_norms import GradientNorms  # noqa: F401 - found by its bare name
 from convkit.callbacks.interruption import Interruption
 from convkit.callbacks.predictions import Predictions
 from convkit.callbacks.progress import Progress
 from convkit.callbacks.record import Record
 from convkit.callbacks.skipped import Skipped
+from convkit.callbacks.speed import Speed
 from convkit.callbacks.state import StateFile
 from convkit.callbacks.unprofiled import Unprofiled
 from convkit.classifier import Classifier
@@ -36,7 +39,9 @@ from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.run import link_data_to_model
 from convkit.run_directory import CHECKPOINTS, CONFIG, allocate
-from convkit.tracking import wandb_run
+from convkit.tracking.sparing import spare
+from convkit.tracking.weights_and_biases import keep, start, to_go_on_with
+from convkit.weights import read_checkpoint
 
 MONITOR = "val/top1_error"
 
@@ -81,6 +86,9 @@ class TrainingCLI(LightningCLI):
             "--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases"
         )
         parser.add_argument("--wandb_project", type=str, default="convkit", help="project in Weights & Biases")
+        parser.add_argument(
+            "--wandb_checkpoint", type=bool, default=False, help="the best checkpoint as an artifact of the W&B run"
+        )
         parser.add_argument(
             "--cache_features", type=bool, default=False, help="train the classifier alone, on features computed once"
         )
@@ -193,7 +201,9 @@ class TrainingCLI(LightningCLI):
         own += [EvaluationPages(self.reserved.directory), Skipped(self.reserved.directory)]
         if self.request.command == "fit":
             self.reserved.record = Record(self.reserved.directory, self.plain)
-            own += [self.reserved.record, StateFile(self.reserved.directory)]
+            # Record behind the two: it has the metrics of the epoch written.
+            own += [Speed(), FirstFilters(self.reserved.directory), self.reserved.record]
+            own.append(StateFile(self.reserved.directory))
             if settings.enable_checkpointing is not False:
                 checkpoints = folder / CHECKPOINTS
                 # Interruption last: when it stops a fit, the others have seen the step.
@@ -204,13 +214,15 @@ class TrainingCLI(LightningCLI):
     def _loggers(self, given: Any, folder: Path) -> list[Logger]:
         if self.request.command == "predict":
             return []
-        own: list[Logger] = [CSVLogger(str(folder), name="", version="")]
+        own: list[Logger] = [spare(CSVLogger(str(folder), name="", version=""))]
         theirs = [given] if isinstance(given, Logger) else [] if given in (None, True, False) else list(given)
+        theirs = [spare(each) for each in theirs]
         mode = self._get(self.config, "wandb")
         wanted = self.request.command == "fit" and given is not False and mode != "off"
         if wanted and is_first_rank() and not any(isinstance(one, WandbLogger) for one in theirs):
-            self.reserved.tracker = wandb_run(mode, self._get(self.config, "wandb_project"), folder, self.plain)
-            own += [WandbLogger(experiment=self.reserved.tracker)] if self.reserved.tracker else []
+            before = to_go_on_with(self.checkpoint, read_checkpoint(self.checkpoint)) if self.checkpoint else None
+            self.reserved.tracker = start(mode, self._get(self.config, "wandb_project"), folder, before)
+            own += [spare(self.reserved.tracker)] if self.reserved.tracker else []
         return own + theirs
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -235,12 +247,20 @@ class TrainingCLI(LightningCLI):
             limit = f"trainer.max_epochs is {self.trainer.max_epochs}"
             where = f"{self.checkpoint} is at epoch {self.trainer.current_epoch}, " if self.checkpoint else ""
             raise UserError(f"nothing is left to train: {where}{limit}; give --trainer.max_epochs N")
+        self._keep_best()
         if self._get(self.config, "test_at_end") and not self._get(self.config, "trainer").fast_dev_run:
             best = getattr(self.trainer.checkpoint_callback, "best_model_path", None) or None
             data = self.datamodule.images if isinstance(self.datamodule, FeatureData) else self.datamodule
             self.trainer.test(self.model, data, ckpt_path=best, weights_only=True, verbose=False)
         if self.reserved.directory and self.reserved.record:
             tell_fit(self.trainer, self.reserved.directory, self.reserved.record.seconds)
+
+    def _keep_best(self) -> None:
+        tracker, best = self.reserved.tracker, self.trainer.checkpoint_callback
+        if not (self._get(self.config, "wandb_checkpoint") and tracker and isinstance(best, BestCheckpoint)):
+            return
+        if best.best_model_score is not None:
+            keep(tracker, Path(best.best_model_path), {MONITOR: float(best.best_model_score)})
 
     def after_validate(self) -> None:
         if self.reserved.directory:

@@ -3,11 +3,11 @@
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Trainer
 
 from convkit.callbacks.record import Record
+from convkit.tracking.weights_and_biases import Tracker
 
 
 class Reserved:
@@ -17,12 +17,12 @@ class Reserved:
         self.directory: Path | None = None
         self.record: Record | None = None
         self.trainer: Trainer | None = None
-        self.tracker: Any = None  # the W&B run
+        self.tracker: Tracker | None = None  # the W&B run
 
     def finish(self, status: int = 0) -> None:
         """End the W&B run: what it has not written yet is written now."""
         if self.tracker is not None:
-            self.tracker.finish(exit_code=status)
+            self.tracker.finish(status)
             self.tracker = None
 
     def discard(self) -> None:

@@ -9,7 +9,7 @@ from convkit.run_directory import find_checkpoint
 from convkit.weights import read_checkpoint
 
 # A run's own affairs: not taken over from a checkpoint, no difference worth telling.
-OWN = ("ckpt_path", "name", "runs", "tags", "wandb", "wandb_project", "test_at_end")
+OWN = ("ckpt_path", "name", "runs", "tags", "wandb", "wandb_project", "wandb_checkpoint", "test_at_end")
 
 
 def resume(request: Request) -> tuple[Path | None, dict[str, Any] | None]:

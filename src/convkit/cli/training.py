@@ -28,6 +28,7 @@ Trains a network and leaves a run: runs/<name>/<n>, with runs/<name>/latest. Not
   --ckpt_path PATH          go on from a checkpoint, a run, or `last`: with its configuration, where
                             you give no other
   --wandb MODE              Weights & Biases: off, offline (the default; needs no account), online
+  --wandb_checkpoint true   the best checkpoint as an artifact of the W&B run
   --test_at_end true        test the best checkpoint when training ends
   --print_config            what would be used, as YAML; trains nothing
 

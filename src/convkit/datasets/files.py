@@ -31,6 +31,13 @@ class Files:
     def path(self, index: int) -> bytes:
         return os.path.join(os.fsencode(self.root), self.name(index))
 
+    def entry(self, index: int) -> tuple[bytes, int]:
+        """The path below ``root`` and the size in bytes, -1 of a file that cannot be asked."""
+        try:
+            return self.name(index), os.stat(self.path(index)).st_size
+        except OSError:
+            return self.name(index), -1
+
     def stamp(self, rows: NDArray[np.int64]) -> bytes:
         """What changes when one of these files does: names, sizes and times of change."""
         stats = np.full((len(rows), 2), -1, dtype=np.int64)
