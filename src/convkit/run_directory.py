@@ -13,7 +13,6 @@ from convkit.errors import UserError, did_you_mean
 CONFIG, METRICS, CHECKPOINTS, LATEST = "config.yaml", "metrics.csv", "checkpoints", "latest"
 MADE_WITH = "made_with.json"  # versions of convkit, torch and of every plugin that was used
 STARTED_FROM = "init_from.json"  # where the fit began with other weights
-MADE_WITH = "made_with.json"
 
 
 def locate(path: str | Path) -> tuple[Path, Path | None]:

@@ -37,7 +37,8 @@ def test_closing_lines_and_files(fit) -> None:
     assert following == "next:   convkit test --ckpt_path runs/mine/1"
     files = {str(path.relative_to("runs/mine/1")) for path in Path("runs/mine/1").rglob("*") if path.is_file()}
     assert files == {
-        "config.yaml", "made_with.json", "metrics.csv", "state.json", "first_filters.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "config.yaml", "made_with.json", "metrics.csv", "state.json", "first_filters.png",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "val_confusion.csv", "val_classes.json", "val_mistakes.png",
         "test_confusion.csv", "test_classes.json", "test_mistakes.png",
     }  # fmt: skip

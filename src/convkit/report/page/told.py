@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from convkit.report.page.facts import Facts, shown
+from convkit.run_directory import MADE_WITH
 
-MADE_WITH = "made_with.json"
 COLUMNS = 24  # of the table of numbers
 
 
