@@ -42,14 +42,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """Installs distributions into a folder that is on ``sys.path`` for this test."""
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
+    clear = plugins.installed.cache_clear  # of the true one, whatever a test puts in its place
 
     def add(name: str, version: str = "1.0", needs: Sequence[str] = (), **groups: dict[str, str]) -> Path:
         distribution(tmp_path, name, version, needs, **groups)
-        plugins.installed.cache_clear()
+        clear()
         return tmp_path
 
     yield add
-    plugins.installed.cache_clear()
+    clear()
     for module in set(sys.modules) - before:
         if (getattr(sys.modules[module], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[module]

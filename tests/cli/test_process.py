@@ -203,6 +203,7 @@ def test_a_strangers_plugin_is_listed_and_trained(process, stranger: Path) -> No
         "distribution": "convkit-tiny",
         "version": "0.7",
         "target": "convkit_tiny:Tiny",
+        "note": "",
     }
     words = ["--model.architecture=tiny", "--model.architecture.width=5", "--trainer.max_epochs=1"]
     status, out, err = finished(process(*FIT, *words, PYTHONPATH=str(stranger)))

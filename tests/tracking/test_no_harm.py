@@ -50,7 +50,9 @@ def server_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
         monkeypatch.setenv(f"WANDB_{name}", value)
 
 
-@pytest.mark.parametrize("listens", [False, True], ids=["refuses", "never answers"])
+@pytest.mark.parametrize(
+    "listens", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["refuses", "never answers"]
+)
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.filterwarnings("always")
 def test_a_dead_server(
@@ -107,6 +109,7 @@ def test_a_server_that_dies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert len(recorded(Path("runs/quickstart/1")).values("val/loss")) == 2  # what it did not take lies here
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 def test_online(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with Server() as server:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_offline_and_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server() as server:
         environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": "a" * 40}
         folders = [str(path) for path in Path("runs/quickstart").glob("[0-9]/wandb/offline-run-*")]
-        command = ["wandb", "sync", *folders]
+        command = [sys.executable, "-m", "wandb", "sync", *folders]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
         [history] = [[rows[place] for place in sorted(rows)] for rows in server.history.values()]
     assert [row["_step"] for row in history] == list(range(len(history)))
