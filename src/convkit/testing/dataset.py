@@ -1,5 +1,6 @@
 """The contract of a data set: ``factory(**options) -> ImageData``."""
 
+import pickle
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
-from convkit.testing.contract import Clause, LeftOut, Outcome, check_target, demand, enforce, judge
+from convkit.testing.contract import Clause, Failure, LeftOut, Outcome, check_target, demand, enforce, judge, told
 from convkit.testing.ranks import on_ranks
 
 SPLITS = ("train", "val", "test")
+LARGEST = 100.0  # a normalised pixel is far below, a raw byte may be above
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
     "enable_checkpointing": False, "num_sanity_val_steps": 0, "max_epochs": 1,
@@ -83,7 +85,8 @@ def sets_up(subject: Data) -> None:
 
 
 def knows(subject: Data) -> None:
-    """``num_classes`` and ``image_shape``, before ``setup`` too; ``class_names``; ``mean`` and ``std`` by channel."""
+    """``num_classes`` and ``image_shape``, before ``setup`` too; ``class_names``; ``mean`` and ``std`` by channel, of
+    pixels from 0 to 1."""
     data, new = subject.data, subject.factory(**subject.options)
     for name in ("num_classes", "image_shape"):
         demand(
@@ -101,6 +104,8 @@ def knows(subject: Data) -> None:
         wanted = data.image_shape[0]
         demand(len(values) == wanted, f"{name} has {len(values)} values for {wanted} channels; give one for each")
     demand(all(value > 0 for value in data.std), "a std is not above 0; images are divided by it")
+    inside = all(0 <= value <= 1 for value in (*data.mean, *data.std))
+    demand(inside, f"mean is {[*data.mean]} and std {[*data.std]}; give them of pixels from 0 to 1, not of bytes")
 
 
 def batches(subject: Data) -> None:
@@ -115,6 +120,8 @@ def batches(subject: Data) -> None:
             demand(own == shape, f"a {split} batch has images of {own}, and image_shape is {shape}; give one size")
             demand(images.is_floating_point(), f"{split} images are {images.dtype}; normalise them to floats")
             demand(bool(images.isfinite().all()), f"{split} images are not finite; look at mean and std")
+            most = float(images.abs().max())
+            demand(most < LARGEST, f"{split} images reach {most:.0f}; normalise pixels from 0 to 1, not bytes")
             whole = targets.shape == (len(images),) and not targets.is_floating_point()
             demand(whole, f"{split} targets are {targets.dtype} of {tuple(targets.shape)}; give N class indices")
             inside = bool(((targets >= 0) & (targets < count)).all())
@@ -139,6 +146,28 @@ def labels(subject: Data) -> None:
             if 0 <= len(told) - len(seen) < (getattr(subject.data, "batch_size", 1) or 1):  # a last batch is dropped
                 continue
         demand(torch.equal(told, seen), f"labels({split!r}) are not those of its batches; keep them in one order")
+
+
+def picks(subject: Data) -> None:
+    """``pick(split, positions)`` gives these images as evaluation sees them; ``sample`` up to so many, with classes."""
+    images = torch.cat([images for images, _ in subject.epoch(subject.data, "val")])
+    positions = torch.tensor([len(images) - 1, 0])
+    same = torch.equal(subject.data.pick("val", positions), images[positions])
+    demand(same, "pick('val', …) gives other images than the loader; let positions count in the loader's order")
+    images, targets = subject.data.sample("train", 3)
+    good = 0 < len(images) == len(targets) <= 3
+    demand(good, f"sample('train', 3) gives {len(images)} images and {len(targets)} classes; give up to 3 of each")
+
+
+def pickling(subject: Data) -> None:
+    """It can be pickled before ``setup``, as another process gets it."""
+    try:
+        again = pickle.loads(pickle.dumps(subject.factory(**subject.options)))
+    except Exception as error:
+        way = "open files and keep lambdas in setup, not in the constructor"
+        raise Failure(f"cannot be pickled: {told(error)}; {way}") from error
+    same = tuple(again.image_shape) == tuple(subject.data.image_shape)
+    demand(same, "has another image_shape once pickled; keep what it knows in attributes")
 
 
 def seed(subject: Data) -> None:
@@ -209,5 +238,7 @@ CLAUSES: list[Clause[Data]] = [
     Clause("batches", batches, essential=True),
     Clause("evaluation", evaluation),
     Clause("labels", labels),
+    Clause("picks", picks),
     Clause("seed", seed),
+    Clause("pickling", pickling),
 ]

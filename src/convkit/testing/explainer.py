@@ -1,5 +1,6 @@
 """The contract of an explainer: ``function(net, images, targets, **options) -> Tensor``, leaving no trace."""
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,7 +42,10 @@ class Explaining:
 
     @cached_property
     def net(self) -> ConvNet:
-        return self.given if self.given is not None else small()
+        return self.fresh()
+
+    def fresh(self) -> ConvNet:
+        return copy.deepcopy(self.given) if self.given is not None else small()
 
     @cached_property
     def images(self) -> Tensor:
@@ -104,6 +108,7 @@ def shape(subject: Explaining) -> None:
     demand(found.is_floating_point() and bool(found.isfinite().all()), "returns numbers that are not finite")
     demand(found.device == images.device, f"returns a tensor on {found.device}; leave it on {images.device}")
     demand(not found.requires_grad, "returns a tensor with a graph; detach it")
+    demand(bool(found.any()), "returns 0 everywhere; does it depend on the network?")
 
 
 def repeats(subject: Explaining) -> None:
@@ -117,24 +122,26 @@ def no_trace(subject: Explaining) -> None:
 
 
 def after_an_exception(subject: Explaining) -> None:
-    """They are so, too, where the network raises on the way."""
+    """They are so, too, where the network raises on the way, and its error comes through."""
+    reached = []
 
     def fail(*_: object) -> None:
+        reached.append(True)
         raise RuntimeError("on purpose")
 
-    last = [module for module in subject.net.modules() if not list(module.children())][-1]
-
     def failing() -> None:
+        last = [module for module in subject.net.modules() if not list(module.children())][-1]
+        hook = last.register_forward_hook(fail)
         try:
             subject()
         except Exception as error:
             demand("on purpose" in str(error) or bool(error.__cause__), f"hides the network's own error: {told(error)}")
+        else:
+            demand(not reached, "swallows the network's own error; let it pass")
+        finally:
+            hook.remove()
 
-    hook = last.register_forward_hook(fail)
-    try:
-        _traceless(subject, failing)
-    finally:
-        hook.remove()
+    _traceless(subject, failing)
 
 
 def in_inference(subject: Explaining) -> None:
@@ -151,7 +158,9 @@ def in_inference(subject: Explaining) -> None:
 
 
 def _traceless(subject: Explaining, run: Callable[[], object]) -> None:
-    net, images = subject.net, subject.images
+    # A network that nobody has explained yet: what was changed once is not changed again.
+    net = subject.net = subject.fresh()
+    images = subject.images
     before, pixels, random = _state(net), images.clone(), torch.get_rng_state()
     run()
     for what, value in _state(net).items():

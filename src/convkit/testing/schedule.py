@@ -89,19 +89,16 @@ class Recipe:
 
     factory: Any
     options: Mapping[str, Any]
-    ranks: int = 2
+    ranks: int
+    folder: Path
 
     def build(self) -> Schedule:
         made: Schedule = self.factory(**self.options)
         return made
 
     @cached_property
-    def folder(self) -> Any:
-        return tempfile.TemporaryDirectory()
-
-    @cached_property
     def whole(self) -> Watched:
-        watched = Watched(checkpoint=Path(self.folder.name) / "middle.ckpt", at=6)
+        watched = Watched(checkpoint=self.folder / "middle.ckpt", at=6)
         fitted(self.build(), watched)
         return watched
 
@@ -120,8 +117,9 @@ def fitted(schedule: Schedule, watched: Watched, resume: Path | None = None, **o
 
 def examine(factory: Any, ranks: int = 2, options: Mapping[str, Any] | None = None) -> list[Outcome]:
     """What each clause of the contract found."""
-    subject = Recipe(factory, options or {}, ranks)
-    return judge([*CLAUSES, Clause("two ranks", two_ranks)] if ranks > 1 else CLAUSES, subject)
+    with tempfile.TemporaryDirectory() as folder:
+        subject = Recipe(factory, options or {}, ranks, Path(folder))
+        return judge([*CLAUSES, Clause("two ranks", two_ranks)] if ranks > 1 else CLAUSES, subject)
 
 
 def check_schedule(factory: Any, *, ranks: int = 2, **options: Any) -> None:
@@ -199,10 +197,7 @@ def resumes(subject: Recipe) -> None:
     """A fit that goes on from a checkpoint in mid-epoch has the same rates and ends with the same weights."""
     whole, rest = subject.whole, Watched()
     assert whole.checkpoint is not None
-    try:
-        fitted(subject.build(), rest, whole.checkpoint)
-    finally:
-        subject.folder.cleanup()
+    fitted(subject.build(), rest, whole.checkpoint)
     way = "keep all that decides a rate in the optimizer's or the scheduler's state_dict, as numbers and strings"
     demand(rest.rates == whole.rates[whole.at :], f"other rates after going on from a checkpoint; {way}")
     other = [name for name, value in whole.weights.items() if not torch.equal(value, rest.weights[name])]
