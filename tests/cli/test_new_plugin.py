@@ -67,6 +67,8 @@ def test_a_new_plugin_passes_types_its_own_test_and_its_contract(
         (("new", "nets", "--kind", "architecture", "--name", "lenet"), "there is a architecture 'lenet' of convkit"),
         (("check", "lenett"), "there is no plugin 'lenett'; did you mean lenet?"),
         (("check", "lenet", "--option", "depth=3"), "has no option 'depth'"),
+        (("check", "digits", "--option", "batchsize=3"), "has no option 'batchsize'; did you mean batch_size?"),
+        (("check", "arrays"), "cannot be made without path; give --option path=VALUE"),
         (("check", "timm"), "'timm' is an architecture and an schedule; choose with --kind"),
         (("chekc",), "plugins has no option 'chekc'; did you mean check?"),
     ],
@@ -134,10 +136,10 @@ def test_each_has_its_line_when_it_is_chosen(hostile: Path, convkit: Command, na
 
 def test_verify_ends_an_endless_import(hostile: Path, convkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(hostile))
-    monkeypatch.setattr("convkit.cli.list_plugins.PATIENCE", 20)
+    monkeypatch.setattr("convkit.cli.list_plugins.PATIENCE", 8)
     few = tuple(each for each in plugins.installed() if each.name in HOSTILE)
     monkeypatch.setattr("convkit.cli.list_plugins.plugins.installed", functools.cache(lambda: few))
     notes = {row["name"]: row["note"] for row in json.loads(convkit("plugins", "--json", "--verify").out)}
     assert "on purpose" in notes["import_error"]
-    assert notes["endless"] == "its import had not ended after 20 s"
+    assert notes["endless"] == "its import had not ended after 8 s"
     assert notes["no_class"] == ""  # it can be imported: check says what it is

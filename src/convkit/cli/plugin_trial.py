@@ -16,19 +16,45 @@ EXAMINE: dict[str, Callable[[Any, int, Mapping[str, Any]], list[Outcome]]] = {
     "schedule": schedule.examine,
     "explainer": lambda target, ranks, options: explainer.examine(target, None, None, options),
 }
+FROM_THE_DATA = {"architecture": ("num_classes", "image_shape")}
+OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 def outcomes(plugin: Plugin, target: Any, options: Mapping[str, Any], ranks: int) -> list[Outcome]:
     """What each clause of its kind's contract found.
 
     Raises:
-        UserError: it has no such option.
+        UserError: it has no such option, or needs one that is not given.
     """
     quiet()
     if callable(target):
-        parameters = inspect.signature(target).parameters.values()
-        known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+        known = _parameters(target)
+        from_the_data = FROM_THE_DATA.get(plugin.kind, ())
         for name in options:
-            if name not in known and not any(each.kind is each.VAR_KEYWORD for each in parameters):
-                raise UserError(f"{plugin} has no option {name!r}{did_you_mean(name, known)}")
+            if name not in known:
+                raise UserError(f"{plugin} has no option {name!r}{did_you_mean(name, list(known))}")
+        needed = [
+            name
+            for name, each in known.items()
+            if each.default is each.empty and name not in {*options, *from_the_data}
+        ]
+        # What the contract says first is another thing: an explainer's options have defaults, a network takes two sizes.
+        if needed and plugin.kind != "explainer" and known.keys() >= {*from_the_data}:
+            ways = " ".join(f"{name}=VALUE" for name in needed)
+            raise UserError(f"{plugin} cannot be made without {', '.join(needed)}; give --option {ways}")
     return EXAMINE[plugin.kind](target, ranks, options)
+
+
+def _parameters(target: Any) -> dict[str, inspect.Parameter]:
+    """By name; of a class that hands ``**options`` on, its bases' too."""
+    bases = inspect.getmro(target) if inspect.isclass(target) else (target,)
+    found: dict[str, inspect.Parameter] = {}
+    for base in bases:
+        if inspect.isclass(base) and "__init__" not in vars(base):
+            continue
+        signature = inspect.signature(base.__init__ if inspect.isclass(base) else base).parameters.values()
+        own = [each for each in signature if each.name != "self" or not inspect.isclass(base)]
+        found = {each.name: each for each in own if each.kind not in OPEN} | found
+        if not any(each.kind is each.VAR_KEYWORD for each in own):
+            break
+    return found
