@@ -38,7 +38,7 @@ def outcomes(plugin: Plugin, target: Any, options: Mapping[str, Any], ranks: int
             for name, each in known.items()
             if each.default is each.empty and name not in {*options, *from_the_data}
         ]
-        # The contract says it otherwise of an explainer, whose options have defaults, and of a network without its sizes.
+        # The contract says it better: an explainer.s options have defaults, and a network takes its sizes first.
         if needed and plugin.kind != "explainer" and known.keys() >= {*from_the_data}:
             ways = " ".join(f"{name}=VALUE" for name in needed)
             raise UserError(f"{plugin} cannot be made without {', '.join(needed)}; give --option {ways}")
