@@ -108,3 +108,20 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return "--data", "named_digits.Named", "--data.size", "16"
+
+
+@pytest.fixture(scope="session")
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs with strips of its features. For reading only."""
+    runs = tmp_path_factory.mktemp("evolved") / "runs"
+    options = ["--runs", str(runs), "--trainer.max_epochs", "3", "--model.schedule.lr", "0.05", "--tags+=watched",
+               "--trainer.callbacks+=FeatureEvolution", "--trainer.callbacks.epochs", "[1,2,3]"]  # fmt: skip
+    assert main(["fit", *SMALL, *options]) == 0
+    return runs / "quickstart" / "1"
+
+
+@pytest.fixture(scope="session")
+def html(evolved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    assert main(["report", str(evolved), "--out", str(out)]) == 0
+    return out
