@@ -21,6 +21,7 @@ FLOORS: list[set[str]] = [
         "plugins",
         "arithmetic",
         "run_directory",
+        "metrics_file",
         "run_state",
         "plugin_health",
         "requirements",

@@ -1,6 +1,5 @@
 """A run: the directory that a fit leaves behind, and what every later command is asked of."""
 
-import csv
 import json
 import warnings
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from convkit.classifier import Classifier
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.explanation import Explained, explain
+from convkit.metrics_file import read_metrics
 from convkit.plugin_health import changed
 from convkit.run_directory import CONFIG, MADE_WITH, METRICS, kept_checkpoint, locate
 from convkit.weights import read_checkpoint
@@ -73,12 +73,12 @@ class Run:
 
     @cached_property
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of ``metrics.csv``, each with the columns that it has a value for."""
+        """The rows of ``metrics.csv``, each with the columns that it has a value for; not a line that was cut."""
+        path = self.directory / METRICS
         try:
-            with (self.directory / METRICS).open(newline="") as file:
-                return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        except FileNotFoundError:
-            return []
+            return read_metrics(path).rows
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
     def explain(self, method: str, images: Sequence[str | Path] = (), **options: Any) -> Explained:
         """Maps of what the network looks at; the options are those of :func:`convkit.explanation.explain`."""

@@ -14,6 +14,7 @@ from two_ranks import PRELOADED
 
 from convkit.callbacks.checkpoints import LastCheckpoint
 from convkit.callbacks.whole_files import WholeFiles
+from convkit.errors import UserError
 
 OLD, NEW = {"weights": torch.zeros(1000)}, {"weights": torch.ones(1000)}
 
@@ -57,11 +58,15 @@ def test_a_full_disk_leaves_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be written: No space left .* what was kept before stays"):
         WholeFiles().save_checkpoint(NEW, path)
+    with pytest.warns(UserWarning, match=r"best\.ckpt cannot be written"):  # another is there to go on from
+        WholeFiles().save_checkpoint(NEW, path.with_name("best.ckpt"))
+    with pytest.raises(UserError, match=r"last\.ckpt cannot be written: No space left on device; make room"):
+        WholeFiles().save_checkpoint(NEW, tmp_path / "none" / "last.ckpt")
     monkeypatch.undo()
     assert torch.equal(torch.load(path, weights_only=True)["weights"], OLD["weights"])
-    assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
+    assert [each.name for each in tmp_path.glob("**/*.*")] == ["last.ckpt"]
 
 
 def test_elsewhere_than_on_a_disk_it_is_written_as_ever() -> None:

@@ -157,3 +157,30 @@ def test_a_checkpoint_with_code_inside_is_refused_not_run(fit, convkit) -> None:
         assert err.startswith("convkit: error: evil.ckpt is not a checkpoint of tensors and plain values")
         assert err.count("\n") == 1
     assert not Path("executed").exists()
+
+
+def test_from_a_run_whose_metrics_were_cut(fit, convkit) -> None:
+    fit("--trainer.max_epochs", 2, "--test_at_end", "false")
+    file = Path("runs/quickstart/1/metrics.csv")
+    rows = len(Run.open("runs/quickstart/1").metrics)
+    file.write_text(file.read_text() + "2,0.05")
+    status, _, err = convkit("fit", "--ckpt_path", "last", "--wandb", "off", "trainer.max_epochs=3")
+    assert (status, err) == (0, "")
+    assert len([row for row in Run.open("runs/quickstart/2").metrics if row["step"] <= 22]) == rows
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_disk_that_is_full_from_the_second_epoch_on(fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = torch.save
+
+    def full(checkpoint: dict[str, Any], file: Any) -> None:
+        if checkpoint["epoch"]:
+            raise OSError(28, "No space left on device")
+        save(checkpoint, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be written: No space left on device; the fit goes on"):
+        fit("--trainer.max_epochs", 3)
+    run = Run.open("runs/quickstart/1")
+    assert [contents(str(path))["epoch"] for path in run.checkpoint.parent.glob("*.ckpt")] == [0, 0]
+    assert run.metrics[-1]["test/top1_error"] > 0
