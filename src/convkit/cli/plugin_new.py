@@ -1,7 +1,10 @@
 """``convkit plugins new``: a small plugin, a package of its own, with its test."""
 
+import keyword
 import re
+import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -51,6 +54,17 @@ def main(command: str, arguments: list[str]) -> int:
 def _check(folder: Path, kind: str, name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"{name!r} is no short name; give --name with small letters, digits and underscores")
+    if keyword.iskeyword(name) or name in sys.stdlib_module_names or find_spec(name) is not None:
+        raise UserError(
+            f"{name!r} is a word or a module of its own, which a module of that name would hide; give --name"
+        )
+    words = _words(kind, name)
+    sources = "\n".join(text for file, text in _files(kind, words).items() if file.endswith(".py"))
+    imported = re.findall(
+        r"^(?:from \S+ )?import (.+)$", sources.replace(f"from {name} import {words['target']}", ""), re.M
+    )
+    if {name, words["target"]} & {each for line in imported for each in re.split(", | as ", line)}:
+        raise UserError(f"{name!r} is what its module itself imports; give another --name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and not an empty folder; name a new one")
     if taken := plugins.named(kind).get(name):
