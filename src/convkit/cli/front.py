@@ -32,7 +32,7 @@ COMMANDS = {
     "inspect": Command("convkit.cli.inspect", "one row a layer: its shape, cost and receptive field"),
     "data": Command("convkit.cli.data", "what is in a data set, and a sheet of its images"),
     "dashboard": Command("convkit.cli.dashboard", "make a W&B workspace with the panels of a run"),
-    "plugins": Command("convkit.cli.list_plugins", "list, write and check architectures, datasets, schedules and explainers"),
+    "plugins": Command("convkit.cli.list_plugins", "list what is installed; write a plugin of your own, check one"),
 }
 
 HELP = """\
