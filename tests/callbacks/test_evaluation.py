@@ -206,3 +206,6 @@ def test_a_class_whose_name_is_no_text(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(json.loads((run / "val_classes.json").read_text())) == ["caf\\udce9", "tea"]
     assert (run / "val_confusion.csv").read_text(encoding="utf-8").splitlines()[1].startswith("caf\\udce9,")
     assert (run / "val_mistakes.png").is_file()
+    assert main(["predict", f"--ckpt_path={run}"]) == 0
+    rows = (run / "predict/1/predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert {row.split(",")[3] for row in rows[1:]} == {"caf\\udce9", "tea"}

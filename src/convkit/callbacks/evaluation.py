@@ -101,7 +101,7 @@ class Pages(NamedTuple):
         confusion = torch.zeros(state["classes"] ** 2, dtype=torch.int64)
         confusion[state["places"].long()] = state["counts"].long()
         kept = zip(state["images"], state["words"], state["probabilities"], strict=True)
-        mistakes = [Mistake(image.float() / 255, *words, probability) for image, words, probability in kept]
+        mistakes = [Mistake(image.float() / 255, is_, taken_for, p) for image, (is_, taken_for), p in kept]
         return cls(confusion.view(state["classes"], -1), mistakes, state["epoch"], state["error"])
 
 
