@@ -47,6 +47,32 @@ def test_seconds_have_the_validation_and_images_a_second_do_not(tmp_path: Path) 
         assert 0.08 <= trained < whole - 0.1
 
 
+def test_seconds_have_the_checkpoint_of_the_epoch_before_and_add_up(tmp_path: Path) -> None:
+    class Behind(Callback):
+        """As a checkpoint, behind the row: a tenth of a second; in the last epoch its time is nobody's."""
+
+        def on_train_epoch_end(self, *_: Any) -> None:
+            time.sleep(0.1)
+
+    class Whole(Callback):
+        begun = ended = 0.0
+
+        def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+            self.begun = self.begun or time.monotonic()
+
+        def on_train_epoch_end(self, *_: Any) -> None:
+            self.ended = time.monotonic()
+
+    whole = Whole()
+    options = {"max_epochs": 3, "log_every_n_steps": 2, "logger": CSVLogger(str(tmp_path), "", "")}
+    fit(classifier(), whole, Speed(), Behind(), **options)
+    seconds = [value for _, value in rows(tmp_path, "time/epoch")]
+    speeds = [value for _, value in rows(tmp_path, "time/images_per_second")]
+    for value, speed in zip(seconds[1:], speeds[1:], strict=True):
+        assert 64 / speed <= value - 0.1
+    assert sum(seconds) == pytest.approx(whole.ended - whole.begun, abs=0.05)
+
+
 def test_part_of_an_epoch_has_no_seconds(tmp_path: Path) -> None:
     checkpoint = tmp_path / "begun.ckpt"
 

@@ -144,6 +144,31 @@ def test_no_tracker_where_none_is_wanted(tmp_path: Path, monkeypatch: pytest.Mon
     assert main([*WORDS, "--trainer.max_epochs=1", *words]) == 0
 
 
+def test_disabled_by_its_own_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    for mode in ("offline", "online"):
+        assert main([*WORDS, "--test_at_end=false", "--trainer.max_epochs=1", f"--wandb={mode}"]) == 0
+    assert not list(tmp_path.glob("runs/*/*/wandb"))
+
+
+def test_a_logger_of_the_users_has_minima_and_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # theirs sets it, too
+    wandb.teardown()  # it reads the environment anew
+    theirs = ["--trainer.logger=WandbLogger", "--trainer.logger.offline=true", f"--trainer.logger.save_dir={tmp_path}"]
+    assert main([*WORDS, "--test_at_end=false", *theirs, "--wandb_checkpoint=true"]) == 0
+    assert wandb.run is not None
+    wandb.finish()
+    found = recorded(tmp_path)
+    minima = {each["name"] for each in found.metrics if each.get("summary") == {"min": True}}
+    assert minima == {"train/loss", "val/loss", "val/top1_error", "val/top5_error"}
+    [model] = [each for each in found.artifacts if each["type"] == "model"]
+    assert [each["path"] for each in model["manifest"]["contents"]] == ["best.ckpt"]
+    assert not Path("runs/quickstart/1/wandb").exists()  # no second run of ours
+    wandb.teardown()
+
+
 @pytest.mark.slow
 def test_the_first_of_two_ranks_alone_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

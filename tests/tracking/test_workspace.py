@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from convkit.cli.front import main
+from convkit.tracking import show
 from convkit.tracking.dashboard import KINDS, definition, sections, workspace
+from convkit.tracking.show import Place
 
 VIEWS = {
     "lines": "Run History Line Plot",
@@ -58,6 +61,41 @@ def test_print(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == definition("me", "convkit")
 
 
+def features(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """The keys of the pictures by stage that a definition has."""
+    capsys.readouterr()
+    assert main(["dashboard", "--entity", "me", *words, "--json"]) == 0
+    panels = json.loads(capsys.readouterr().out)["sections"]["Features"]
+    return [key for panel in panels for key in panel["keys"] if key.startswith("evolution/")]
+
+
+def test_it_shows_all_that_a_run_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logged: set[str] = set()
+    for what in ("picture", "table", "confusion"):
+        kept = getattr(show, what)
+
+        def noted(loggers: Any, place: Place, *given: Any, of: Any = kept, what: str = what) -> None:
+            logged.add(place.key + "_table" * (what == "confusion"))
+            of(loggers, place, *given)
+
+        monkeypatch.setattr(show, what, noted)
+    words = ["--config=quickstart", "--data.size=16", "--data.batch_size=128", "--trainer.max_epochs=1", "--wandb=off"]
+    assert main(["fit", *words, "--trainer.callbacks+=FeatureEvolution", "--test_at_end=true"]) == 0
+    capsys.readouterr()
+    assert main(["dashboard", "--entity", "me", "--run", "runs/quickstart", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert logged <= {key for panels in found["sections"].values() for panel in panels for key in panel["keys"]}
+    recorded = features(capsys, "--run=runs/quickstart/1")
+    assert recorded[:3] == ["evolution/settling", "evolution/conv1", "evolution/conv1_strip"]
+    Path("runs/quickstart/1/evolution/settling.csv").unlink()
+    assert features(capsys, "--run=runs/quickstart/1") == recorded  # of the network itself
+    only = features(capsys, "--stages=conv3, ")
+    assert only == ["evolution/settling", "evolution/conv3", "evolution/conv3_strip"]
+
+
 @pytest.mark.parametrize("words", [["--print"], []])
 def test_without_the_extra(words: list[str]) -> None:
     code = (
@@ -79,8 +117,12 @@ def test_without_the_extra(words: list[str]) -> None:
 
 
 def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["--entity", "me", "--projct", "p"]):
+    for words in ([], ["--entity", "me", "--projct", "p"], ["--entity=me", "--run=a", "--stages=b"]):
         assert main(["dashboard", *words]) == 2
         error = capsys.readouterr().err
         assert error.startswith("convkit: error: dashboard: ")
         assert error.count("\n") == 1
+    assert main(["dashboard", "--entity", "me", "--run", "nowhere"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("convkit: error: there is no run nowhere")
+    assert error.count("\n") == 1

@@ -51,6 +51,12 @@ def recorded(folder: Path) -> Recorded:
     )
 
 
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    """The history of the one W&B run in ``folder``, also of one that never ended."""
+    [path] = folder.glob("wandb/*run-*/*.wandb")
+    return [record["history"]["item"] for record in _records(path) if record["type"] == "history"]
+
+
 def _records(path: Path) -> list[dict[str, Any]]:
     # What `wandb leet inspect --json` starts.
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(path)]

@@ -9,10 +9,12 @@ from typing import Any
 
 
 class Server:
-    """``with Server() as server``: ``history``, ``configs`` and ``files`` by the run's id; ``die`` ends it at once."""
+    """``with Server() as server``: ``history``, ``summaries`` as they were sent, ``configs`` and ``files`` by the run's
+    id; ``die`` ends it at once."""
 
     def __init__(self) -> None:
         self.history: dict[str, dict[int, dict[str, Any]]] = {}
+        self.summaries: dict[str, dict[str, Any]] = {}
         self.configs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, set[str]] = {}
         server = self
@@ -50,7 +52,10 @@ class Server:
 
     def answer(self, path: str, body: bytes) -> dict[str, Any]:
         if streamed := re.fullmatch(r"/files/\w*/?[\w-]+/(\w+)/file_stream", path):
-            sent = json.loads(body).get("files", {}).get("wandb-history.jsonl", {})
+            files = json.loads(body).get("files", {})
+            for line in files.get("wandb-summary.json", {}).get("content", []):
+                self.summaries[streamed[1]] = json.loads(line)
+            sent = files.get("wandb-history.jsonl", {})
             for place, line in enumerate(sent.get("content", []), sent.get("offset", 0)):
                 self.history.setdefault(streamed[1], {})[place] = json.loads(line)
         elif path == "/graphql":
@@ -81,7 +86,7 @@ class Server:
             "id": name,
             "name": name,
             "displayName": name,
-            "summaryMetrics": json.dumps(last),
+            "summaryMetrics": json.dumps(self.summaries.get(name, {})),
             "logLineCount": 0,
             "historyLineCount": len(known),
             "eventsLineCount": 0,

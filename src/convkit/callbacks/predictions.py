@@ -30,7 +30,7 @@ class Predictions(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         names = data.class_names if isinstance(data, ImageData) else None
-        with self.path.open("x", newline="") as file:
+        with self.path.open("x", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["index", "predicted", "confidence", "label"])
             for index, (predicted, confidence, label) in enumerate(torch.cat(self._rows).tolist()):

@@ -1,13 +1,15 @@
 """``convkit dashboard``: a W&B workspace with the panels of convkit's runs."""
 
+import csv
 import json
 
 from convkit.cli.export import Parser
 from convkit.errors import UserError
+from convkit.run_directory import locate
 from convkit.tracking.dashboard import STAGES, definition, workspace
 
 HELP = """\
-convkit dashboard --entity ENTITY --project PROJECT [--stages NAME,NAME] [--print] [--json]
+convkit dashboard --entity ENTITY --project PROJECT [--run RUN] [--print] [--json]
 
 Makes a workspace in Weights & Biases that shows the runs of a project: errors, loss and rates, speed and gradients,
 mistakes, features by epoch, and what differs between runs. Needs an account, and the extra: pip install
@@ -15,7 +17,8 @@ mistakes, features by epoch, and what differs between runs. Needs an account, an
 
   --entity ENTITY    the user or the team that has the project
   --project PROJECT  as in convkit fit --wandb_project (convkit)
-  --stages NAMES     whose features are shown ({stages})
+  --run RUN          one of the runs: the features shown are those of its network's stages
+  --stages NAMES     or those of these stages ({stages})
   --print            the definition as it would be sent, in short; needs no server, account or extra
   --json             the same as JSON
 """
@@ -29,17 +32,40 @@ def main(command: str, arguments: list[str]) -> int:
     parser = Parser(prog=command, add_help=False, allow_abbrev=False)
     parser.add_argument("--entity", required=True)
     parser.add_argument("--project", default="convkit")
-    parser.add_argument("--stages", default=",".join(STAGES))
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--run")
+    whose.add_argument("--stages", default=",".join(STAGES))
     parser.add_argument("--print", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    stages = [name.strip() for name in options.stages.split(",") if name.strip()]
+    stages = stages_of(options.run) if options.run else [name.strip() for name in options.stages.split(",")]
+    stages = [name for name in stages if name]
     if options.print or options.json:
         found = definition(options.entity, options.project, stages)
         print(json.dumps(found, indent=1) if options.json else text(found))
         return 0
     print(made(options.entity, options.project, stages))
     return 0
+
+
+def stages_of(run: str) -> list[str]:
+    """The stages whose features a run has recorded; else those of its network that FeatureEvolution would.
+
+    Raises:
+        UserError: there is no such run, or its network cannot be built here.
+    """
+    directory, _ = locate(run)
+    try:
+        with (directory / "evolution" / "settling.csv").open(newline="", encoding="utf-8") as file:
+            if recorded := list(dict.fromkeys(row["stage"] for row in csv.DictReader(file))):
+                return recorded
+    except (OSError, ValueError, KeyError, csv.Error):
+        pass
+    from convkit.projections import projectable  # takes seconds
+    from convkit.run import Run, build
+
+    model, data = build(Run(directory).config)
+    return [*projectable(model.net, data.image_shape, None, "--run")]
 
 
 def text(found: dict) -> str:  # type: ignore[type-arg]

@@ -39,8 +39,9 @@ from convkit.datasets.features import FeatureData
 from convkit.errors import UserError
 from convkit.run import link_data_to_model
 from convkit.run_directory import CHECKPOINTS, CONFIG, allocate
+from convkit.tracking.going_on import to_go_on_with
 from convkit.tracking.sparing import spare
-from convkit.tracking.weights_and_biases import keep, start, to_go_on_with
+from convkit.tracking.weights_and_biases import keep, start, watch_minima
 from convkit.weights import read_checkpoint
 
 MONITOR = "val/top1_error"
@@ -239,6 +240,7 @@ class TrainingCLI(LightningCLI):
         if is_first_rank():
             for line in dropped(self.request.configs, self.plain):
                 print(line)
+            watch_minima(self.trainer.loggers)
         if self.checkpoint and self.resumed and is_first_rank():
             tell_differences(self.checkpoint, self.resumed, self.plain)
 
@@ -256,11 +258,11 @@ class TrainingCLI(LightningCLI):
             tell_fit(self.trainer, self.reserved.directory, self.reserved.record.seconds)
 
     def _keep_best(self) -> None:
-        tracker, best = self.reserved.tracker, self.trainer.checkpoint_callback
-        if not (self._get(self.config, "wandb_checkpoint") and tracker and isinstance(best, BestCheckpoint)):
+        best = self.trainer.checkpoint_callback
+        if not (self._get(self.config, "wandb_checkpoint") and is_first_rank() and isinstance(best, BestCheckpoint)):
             return
         if best.best_model_score is not None:
-            keep(tracker, Path(best.best_model_path), {MONITOR: float(best.best_model_score)})
+            keep(self.trainer.loggers, Path(best.best_model_path), {MONITOR: float(best.best_model_score)})
 
     def after_validate(self) -> None:
         if self.reserved.directory:

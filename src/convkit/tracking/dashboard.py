@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 NAME = "convkit"
-STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")  # as the papers call them
+# Of AlexNet, VGG and the ResNets; a panel of pictures takes whole keys, no pattern, so other networks' are named.
+STAGES = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 class Panel(NamedTuple):
@@ -37,7 +38,13 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("confusion", "Confusion matrix (validation)", ("val/confusion_table",)),
         Panel("table", "Classes", ("val/classes",)),
         Panel("pictures", "Worst mistakes", ("val/mistakes",)),
+        Panel("table", "Worst mistakes, one a row", ("val/worst",)),
+    ),
+    "Mistakes of the test": (
         Panel("confusion", "Confusion matrix (test)", ("test/confusion_table",)),
+        Panel("table", "Classes (test)", ("test/classes",)),
+        Panel("pictures", "Worst mistakes (test)", ("test/mistakes",)),
+        Panel("table", "Worst mistakes, one a row (test)", ("test/worst",)),
     ),
     "Features": (
         Panel("pictures", "Filters of the first layer", ("filters/first_layer",)),
@@ -50,7 +57,9 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
 def sections(stages: Sequence[str] = STAGES) -> dict[str, list[Panel]]:
     """The panels by section, those of the stages' features included."""
     found = {name: [*panels] for name, panels in SECTIONS.items()}
-    found["Features"] += [Panel("pictures", f"{name}, epoch by epoch", (f"evolution/{name}",)) for name in stages]
+    for name in stages:
+        found["Features"].append(Panel("pictures", f"{name}, epoch by epoch", (f"evolution/{name}",)))
+        found["Features"].append(Panel("pictures", f"{name}, all epochs", (f"evolution/{name}_strip",)))
     return found
 
 

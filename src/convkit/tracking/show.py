@@ -8,8 +8,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch import Tensor
 
+from convkit.tracking.going_on import STEP
 from convkit.tracking.sparing import has_patience, shown_to
-from convkit.tracking.weights_and_biases import STEP
 
 Table = Sequence[Sequence[Any]]
 SIDE = 480  # pixels of a confusion matrix, at least

@@ -18,11 +18,12 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def spared(what: str, of: type[Exception] = Exception) -> Iterator[None]:
-    """An error inside is a warning that names ``what``, and the fit goes on."""
+def spared(what: str, *of: type[Exception]) -> Iterator[None]:
+    """An error inside, of these kinds or of any, is a warning that names ``what``, and the fit goes on."""
+    kinds = of or (Exception,)
     try:
         yield
-    except of as error:
+    except kinds as error:
         warnings.warn(f"{what}: {one_line(error)}; the fit goes on", stacklevel=3)
 
 
