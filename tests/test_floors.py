@@ -24,6 +24,8 @@ FLOORS: list[set[str]] = [
         "metrics_file",
         "run_state",
         "plugin_health",
+        "distributions",
+        "blame",
         "requirements",
         "scaffold",
     },  # standard library only
@@ -54,6 +56,7 @@ FLOORS: list[set[str]] = [
         "report",
         "preview",
         "testing",
+        "targets",
     },  # adds Lightning
     {"cli"},
 ]
@@ -61,6 +64,12 @@ FLOORS: list[set[str]] = [
 BESIDE = {
     ("plugin_health", "plugins"): "it is about them",
     ("plugin_health", "requirements"): "of its distribution",
+    ("plugin_health", "errors"): "what a run needs and is not installed is the user's to mend",
+    ("plugins", "distributions"): "they bring them",
+    ("distributions", "requirements"): "how their names compare",
+    ("blame", "plugins"): "whose an exception is",
+    ("blame", "requirements"): "never convkit's own",
+    ("targets", "testing"): "a contract's first clause",
     ("plugins", "requirements"): "why one cannot be loaded",
     ("plugins", "errors"): "an unknown name is the user's error",
     ("run_state", "run_directory"): "its file lies in a run",

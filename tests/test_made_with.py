@@ -80,8 +80,8 @@ def test_plugins_that_a_configuration_names() -> None:
     }
     found = list(plugins_of(config))
     assert [(one["kind"], one["name"], one["path"]) for one in found] == [
-        ("datasets", "digits", "convkit.datasets.digits:Digits"),
-        ("schedules", "cosine", "convkit.schedules.cosine:Cosine"),
+        ("dataset", "digits", "convkit.datasets.digits:Digits"),
+        ("schedule", "cosine", "convkit.schedules.cosine:Cosine"),
     ]
     assert {one["distribution"] for one in found} == {"convkit"}
     assert list(plugins_of({"data": None, "model": {"architecture": None, "schedule": None}})) == []

@@ -76,7 +76,7 @@ def explain(
     Raises:
         UserError: whatever of this does not exist or does not fit.
     """
-    function = plugins.load(plugins.at("explainer", method) if "." in method else plugins.find("explainer", method))
+    function = plugins.load(plugins.meant("explainer", method))
     given = arguments(function, method, stage, unit, options or {})
     data.prepare_data()
     data.setup("fit")

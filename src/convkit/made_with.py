@@ -49,16 +49,16 @@ def git_state() -> dict[str, Any] | None:
 
 
 def plugins_of(config: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The plugins in a configuration; a class that no distribution names as a plugin is none."""
+    """The plugins in a configuration; a class that no distribution of plugins brings is none."""
     for kind, keys in PLACES.items():
         value: Any = config
         for key in keys:
             value = (value or {}).get(key)
         path = value.get("class_path") if isinstance(value, dict) else value
-        plugin = plugins.at(kind, path) if isinstance(path, str) else None
+        plugin = plugins.behind(kind, path) if isinstance(path, str) else None
         if plugin is not None and plugin.distribution:
             yield {
-                "kind": plugins.GROUPS[kind].rpartition(".")[2],
+                "kind": kind,
                 "name": plugin.name,
                 "distribution": plugin.distribution,
                 "version": plugin.version,

@@ -1,12 +1,18 @@
 """What can be known of plugins without importing them."""
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from convkit.errors import UserError
 from convkit.plugins import Plugin, installed
-from convkit.requirements import OURS, normalized, outdated
+from convkit.requirements import OURS, normalized, outdated, unmet
+
+
+class OtherVersion(UserWarning):
+    """A run was made with another version of a plugin than is installed."""
 
 
 def marks(plugins: Iterable[Plugin]) -> dict[Plugin, str]:
@@ -19,13 +25,30 @@ def marks(plugins: Iterable[Plugin]) -> dict[Plugin, str]:
     for plugin in everything:
         others = sorted(offers[plugin.kind, plugin.name] - {plugin.distribution})
         said = [f"also of {', '.join(others)}: choose with {plugin.distribution}:{plugin.name}"] if others else []
-        if why := outdated(plugin.distribution):
-            said.append(why)
+        said += _of_requirements(plugin)
         if not re.fullmatch(r"[\w.]+:[\w.]+", plugin.target):
             said.append("its target is no module:name")
         if said:
             found[plugin] = "; ".join(said)
     return found
+
+
+def _of_requirements(plugin: Plugin) -> list[str]:
+    if plugin.distribution == OURS:
+        return []
+    return [why for why in (asked(plugin.distribution, plugin.extras) for asked in (outdated, unmet)) if why]
+
+
+def compare(recorded: Iterable[Mapping[str, Any]], where: object) -> None:
+    """Warn (:class:`OtherVersion`) of a plugin of another version than a run or a checkpoint was made with.
+
+    Raises:
+        UserError: one is not installed.
+    """
+    for missing, line in changed(recorded):
+        if missing:
+            raise UserError(f"{where}: {line}")
+        warnings.warn(f"{where}: {line}", OtherVersion, stacklevel=2)
 
 
 def changed(recorded: Iterable[Mapping[str, Any]]) -> Iterator[tuple[bool, str]]:
@@ -44,7 +67,8 @@ def changed(recorded: Iterable[Mapping[str, Any]]) -> Iterator[tuple[bool, str]]
         try:
             here = here or {version(distribution)}
         except PackageNotFoundError:
-            what = f"{one.get('kind')} {one.get('name')!r} of {distribution} {made}"
+            # Runs of the first days have "architectures".
+            what = f"{str(one.get('kind')).removesuffix('s')} {one.get('name')!r} of {distribution} {made}"
             yield True, f"it was made with the {what}, which is not installed; pip install '{distribution}=={made}'"
             continue
         if made not in here:

@@ -6,17 +6,19 @@ config can be replaced by its path before anything is imported.
 
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
+from convkit.distributions import Offered, offered
 from convkit.errors import UserError, did_you_mean
 from convkit.requirements import OURS, missing, normalized, outdated
 
 PATIENCE = 10.0  # seconds of an import, after which it is told whose it is
+FIRST = ("torch", "lightning.pytorch")  # everybody's, and slow: whoever is imported next is not to blame for them
 GROUPS = {
     "architecture": "convkit.architectures",
     "dataset": "convkit.datasets",
@@ -34,6 +36,7 @@ class Plugin:
     distribution: str
     version: str
     target: str  # "module:attr", as in the entry point
+    extras: tuple[str, ...] = ()  # of its distribution, that the entry point needs
 
     @property
     def path(self) -> str:
@@ -44,28 +47,34 @@ class Plugin:
         return f"{self.kind} {self.name!r} of {self.distribution} {self.version} ({self.target})"
 
     def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in ("kind", "name", "distribution", "version", "target")}
 
 
 @cache
 def installed() -> tuple[Plugin, ...]:
     """Every plugin of every kind, sorted by kind and name; imports none of them."""
-    everything = entry_points()  # one walk over the distributions for all groups
-    found = [
-        # An extra in brackets is not part of the path.
-        Plugin(kind, entry.name, *_origin(entry), entry.value.partition("[")[0].replace(" ", ""))
-        for kind, group in GROUPS.items()
-        for entry in everything.select(group=group)
-    ]
-    kinds = list(GROUPS)
-    return tuple(sorted(found, key=lambda plugin: (kinds.index(plugin.kind), plugin.name, plugin.distribution)))
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    found = []
+    _unreadable.clear()
+    for each in offered(frozenset(kinds)):  # one walk over the distributions for all groups
+        if each.wrong:
+            _unreadable.append(each)
+        for entry in each.entries:
+            # An extra in brackets is not part of the path.
+            target, _, extras = entry.value.replace(" ", "").rstrip("]").partition("[")
+            named = tuple(filter(None, extras.split(",")))
+            found.append(Plugin(kinds[entry.group], entry.name, each.distribution, each.version, target, named))
+    order = list(GROUPS)
+    return tuple(sorted(found, key=lambda plugin: (order.index(plugin.kind), plugin.name, plugin.distribution)))
 
 
-def _origin(entry: EntryPoint) -> tuple[str, str]:
-    """Name and version of the distribution; question marks where what is installed lacks its metadata."""
-    metadata: Mapping[str, str] = entry.dist.metadata if entry.dist else {}  # type: ignore[assignment]
-    # Half an uninstallation is no reason for the other plugins to fail.
-    return metadata.get("Name") or "?", metadata.get("Version") or "?"
+_unreadable: list[Offered] = []  # what installed() met on its walk
+
+
+def unreadable() -> tuple[Offered, ...]:
+    """The distributions whose entry points cannot be read, and why."""
+    installed()
+    return tuple(_unreadable)
 
 
 def named(kind: str, plugins: Iterable[Plugin] | None = None) -> dict[str, list[Plugin]]:
@@ -109,6 +118,47 @@ def at(kind: str, path: str) -> Plugin:
     return next(known, Plugin(kind, path, "", "", path))
 
 
+def meant(kind: str, name: str) -> Plugin:
+    """The plugin of a short name, of ``distribution:name`` or of a dotted path; raises as :func:`find` does."""
+    return at(kind, name) if "." in name and ":" not in name else find(kind, name)
+
+
+def behind(kind: str, path: str) -> Plugin:
+    """The plugin of a dotted path that may be another one than its entry point names: where its target comes from.
+
+    ``renet:Net`` may have been defined in ``_renet_impl.net``. By the object where both have been imported, else by
+    whose file it is. Imports nothing.
+    """
+    if (exact := at(kind, path)).distribution:
+        return exact
+    value = _imported(path)
+    own = [plugin for plugin in installed() if plugin.kind == kind]
+    same = [plugin for plugin in own if value is not None and _imported(plugin.target) is value]
+    if same:
+        return same[0]
+    top = path.partition(".")[0]
+    owners = [plugin for plugin in own if plugin.distribution != OURS and _brings(plugin.distribution, top)]
+    last = path.rpartition(".")[2]
+    return next((one for one in owners if one.path.rpartition(".")[2] == last), owners[0] if owners else exact)
+
+
+def _imported(target: str) -> Any:
+    """What a path names, where its module has been imported; else None."""
+    module, _, attribute = target.partition(":") if ":" in target else target.rpartition(".")
+    value: Any = sys.modules.get(module)
+    for part in attribute.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
+def _brings(name: str, package: str) -> bool:
+    try:
+        files = distribution(name).files or ()
+    except (PackageNotFoundError, ValueError):
+        return False
+    return any(file.parts[0] in (package, f"{package}.py") for file in files)
+
+
 def load(plugin: Plugin) -> Any:
     """Import a plugin; one that takes long is named meanwhile.
 
@@ -116,15 +166,19 @@ def load(plugin: Plugin) -> Any:
         UserError: it needs another convkit, or something that is not installed; or whatever the import raised, with
             the entry point and the distribution that it came from.
     """
-    if why := outdated(plugin.distribution):
+    if why := outdated(plugin.distribution, plugin.extras):
         raise UserError(f"{plugin} {why}; upgrade convkit, or install a {plugin.distribution} for it")
     waiting = threading.Timer(PATIENCE, _still_importing, [plugin])
     waiting.daemon = True
-    if plugin.distribution != OURS:  # whose own imports are torch's and Lightning's
+    if plugin.distribution != OURS:  # whose own imports are those, too
+        for module in FIRST:
+            import_module(module)
         waiting.start()
     try:
         return import_path(plugin.target)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):  # Ctrl-C, as far as one can tell
+            raise
         cause = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
         lacks = error.name if isinstance(error, ModuleNotFoundError) and plugin.distribution else None
         if lacks and lacks.partition(".")[0] != plugin.target.partition(":")[0].partition(".")[0]:

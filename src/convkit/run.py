@@ -1,7 +1,6 @@
 """A run: the directory that a fit leaves behind, and what every later command is asked of."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.explanation import Explained, explain
 from convkit.metrics_file import read_metrics
-from convkit.plugin_health import changed
+from convkit.plugin_health import compare
 from convkit.run_directory import CONFIG, MADE_WITH, METRICS, kept_checkpoint, locate
 from convkit.weights import read_checkpoint
 
@@ -99,10 +98,7 @@ class Run:
             recorded = json.loads((self.directory / MADE_WITH).read_text(encoding="utf-8")).get("plugins", [])
         except (OSError, ValueError, AttributeError):  # made before there was one
             return
-        for missing, line in changed(recorded):
-            if missing:
-                raise UserError(f"{self.directory}: {line}")
-            warnings.warn(f"{self.directory}: {line}", stacklevel=4)
+        compare(recorded, self.directory)
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"

@@ -55,9 +55,9 @@ def test_name_configuration_and_what_it_was_made_with(found: Recorded, folder: P
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=top, capture_output=True, text=True, check=True).stdout
     assert made["git"] == {"revision": head.strip(), "changed": True}
     assert {(each["kind"], each["name"]) for each in made["plugins"]} == {
-        ("architectures", "lenet"),
-        ("datasets", "digits"),
-        ("schedules", "plateau"),
+        ("architecture", "lenet"),
+        ("dataset", "digits"),
+        ("schedule", "plateau"),
     }
     assert made["data"]["images"] == {"train": 1295, "val": 143, "test": 359}
     kept = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["convkit"]

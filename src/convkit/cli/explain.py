@@ -63,8 +63,7 @@ def read(command: str, arguments: list[str]) -> Request:
     parser.add_argument("--sanity", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = vars(parser.parse_args(arguments))
-    if "." not in given["method"]:
-        plugins.find("explainer", given["method"])
+    plugins.meant("explainer", given["method"])
     if given["count"] is not None and given["count"] < 1:
         raise UserError(f"--count is a number of images, not {given['count']}")
     options = {}
@@ -83,7 +82,11 @@ def _help(arguments: list[str]) -> None:
         indent = "\n" + 23 * " "
         print(HELP.format(methods=indent.join(textwrap.wrap(", ".join(plugins.named("explainer")), 90))), end="")
         return
-    function = plugins.load(plugins.find("explainer", names[0]))
+    plugin = plugins.meant("explainer", names[0])
+    function = plugins.load(plugin)
+    from convkit.targets import refuse_other  # which needs torch, as the function does
+
+    refuse_other(plugin, function)
     options = list(inspect.signature(function).parameters.values())[3:]
     print(f"{names[0]}: {inspect.getdoc(function)}\n")
     for option in options:

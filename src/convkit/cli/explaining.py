@@ -1,20 +1,25 @@
 """The computing part of ``convkit explain``."""
 
 import json
+from typing import Any
 
 import torch
 
+from convkit import plugins
 from convkit.cli.explain_request import Request
 from convkit.cli.quiet import quiet
 from convkit.explainers.sanity import UNCHANGED
 from convkit.report.maps import SHEET, refuse_full, save
 from convkit.run import Run
+from convkit.targets import refuse_other
 
 
 def run(request: Request) -> int:
     """Explain, write, print; the exit status."""
     quiet()
     refuse_full(request.out)
+    plugin = plugins.meant("explainer", request.method)
+    refuse_other(plugin, plugins.load(plugin))  # before a network is built for it
     opened = Run.open(request.run)
     if torch.cuda.is_available():
         opened.model.cuda()
@@ -30,7 +35,10 @@ def run(request: Request) -> int:
         sanity=request.sanity,
         options=request.options,
     )
-    manifest = save(explained, request.out, {"run": str(opened.directory), "checkpoint": opened.checkpoint.name})
+    about: dict[str, Any] = {"run": str(opened.directory), "checkpoint": opened.checkpoint.name}
+    if plugin.distribution:
+        about["explainer"] = plugin.as_dict()
+    manifest = save(explained, request.out, about)
     if request.json:
         print(json.dumps(manifest, indent=1, ensure_ascii=False))
         return 0

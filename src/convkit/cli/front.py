@@ -63,12 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"convkit: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("convkit: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of a pipe has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        from convkit.blame import blame
+
+        if (whose := blame(error)) is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"convkit: error: {whose}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("convkit: interrupted", file=sys.stderr)
+        return 130
 
 
 def run(words: list[str]) -> int:

@@ -9,6 +9,7 @@ from convkit import plugins
 from convkit.cli.export import Parser
 from convkit.errors import UserError, did_you_mean
 from convkit.plugins import Plugin
+from convkit.requirements import article
 
 HELP = """\
 convkit plugins check NAME [--kind KIND] [--option NAME=VALUE …] [--ranks N] [--json]
@@ -65,7 +66,7 @@ def _named(name: str, kind: str | None) -> Plugin:
         known = sorted({plugin.name for plugin in plugins.installed()})
         raise UserError(f"there is no plugin {name!r}{did_you_mean(name, known)}")
     if len(kinds) > 1:
-        raise UserError(f"{name!r} is an {' and an '.join(kinds)}; choose with --kind")
+        raise UserError(f"{name!r} is {' and '.join(map(article, kinds))}; choose with --kind")
     return plugins.find(kinds[0], name)
 
 

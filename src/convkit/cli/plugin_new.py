@@ -11,6 +11,7 @@ from string import Template
 from convkit import __version__, plugins
 from convkit.cli.export import Parser
 from convkit.errors import UserError
+from convkit.requirements import article
 
 HELP = """\
 convkit plugins new DIR --kind architecture|dataset|schedule|explainer [--name NAME]
@@ -68,7 +69,7 @@ def _check(folder: Path, kind: str, name: str) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and not an empty folder; name a new one")
     if taken := plugins.named(kind).get(name):
-        raise UserError(f"there is a {kind} {name!r} of {taken[0].distribution}; give another --name")
+        raise UserError(f"there is {article(kind)} {name!r} of {taken[0].distribution}; give another --name")
 
 
 def _words(kind: str, name: str) -> dict[str, str]:

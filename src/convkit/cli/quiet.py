@@ -2,6 +2,10 @@
 
 import logging
 import warnings
+from typing import Any
+
+from convkit.cli.ranks import is_first_rank
+from convkit.plugin_health import OtherVersion
 
 _WARNINGS = (
     ".*is smaller than the logging interval.*",  # Classifier logs at the end of every epoch too
@@ -25,3 +29,16 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message)
+    warnings.formatwarning = _plainly
+    if not is_first_rank():
+        warnings.filterwarnings("ignore", category=OtherVersion)  # the first one tells it
+
+
+def _plainly(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+    """What the user is told of a plugin's version is a line of its own, without a line of convkit's source."""
+    if issubclass(category, OtherVersion):
+        return f"convkit: warning: {message}\n"
+    return _FORMAT(message, category, *place, **line)
+
+
+_FORMAT = warnings.formatwarning

@@ -5,6 +5,7 @@ from typing import Any
 
 from convkit.cli.request import Request
 from convkit.errors import UserError
+from convkit.plugin_health import compare
 from convkit.run_directory import find_checkpoint
 from convkit.weights import read_checkpoint
 
@@ -26,7 +27,9 @@ def resume(request: Request) -> tuple[Path | None, dict[str, Any] | None]:
     contents = read_checkpoint(checkpoint)
     if "state_dict" not in contents or "loops" not in contents:
         raise UserError(f"{checkpoint} is not a checkpoint of a fit; start from weights with --model.init_from")
-    config = contents.get("convkit", {}).get("config")
+    own = contents.get("convkit", {})
+    compare((own.get("made_with") or {}).get("plugins", []), checkpoint)
+    config = own.get("config")
     return checkpoint.resolve() if checkpoint.is_symlink() else checkpoint, config
 
 

@@ -15,8 +15,8 @@ from convkit.cli.ranks import end_others, is_first_rank
 from convkit.cli.request import Request
 from convkit.cli.reserved import Reserved
 from convkit.cli.resume import resume
-from convkit.cli.targets import refuse_other
 from convkit.errors import UserError
+from convkit.targets import refuse_other
 
 
 def prepare(request: Request) -> tuple[Path | None, dict[str, Any] | None]:

@@ -7,7 +7,8 @@ from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.plugins import Plugin
 from convkit.schedules.base import Schedule
-from convkit.testing.contract import Failure, check_target
+from convkit.testing import explainer
+from convkit.testing.contract import Failure, check_target, told
 
 WANTED: dict[str, tuple[type, tuple[str, ...]]] = {
     "architecture": (ConvNet, ("num_classes", "image_shape")),
@@ -18,8 +19,14 @@ WANTED: dict[str, tuple[type, tuple[str, ...]]] = {
 
 def refuse_other(plugin: Plugin, target: Any) -> None:
     """Raises UserError where what an installed plugin names is nothing of its kind."""
-    if plugin.distribution and plugin.kind in WANTED:
-        try:
+    if not plugin.distribution:
+        return
+    try:
+        if plugin.kind in WANTED:
             check_target(target, *WANTED[plugin.kind])
-        except Failure as failure:
-            raise UserError(f"{plugin} cannot be used: {failure}") from failure
+        else:
+            explainer.target(explainer.Explaining(target, {}))
+    except Failure as failure:
+        raise UserError(f"{plugin} cannot be used: {failure}") from failure
+    except Exception as error:  # annotations that name nothing, a signature that is none
+        raise UserError(f"{plugin} cannot be used: {told(error)}") from error
