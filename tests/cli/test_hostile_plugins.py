@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_new_plugin import HOSTILE
 
 from conftest import SMALL, Command
 from convkit import plugins
+from convkit.plugin_health import OtherVersion
 from convkit.run import Run
-from test_new_plugin import HOSTILE
 from test_plugins import Install, install  # noqa: F401 - a fixture
 
 # ruff: noqa: F811
@@ -119,19 +121,15 @@ def recorded_as(place: Path, **made: Any) -> None:
         torch.save(contents, file)
 
 
-def test_to_go_on_with_another_version_warns_in_one_line(trained: Path, process: Any, convkit: Command) -> None:
+def test_to_go_on_with_another_version_warns(trained: Path, convkit: Command) -> None:
     place = Path("runs/mine/1")
     shutil.copytree(trained, place)
     recorded_as(place)
-    said = "it was made with torch 0.1, and "
-    running = process("explain", place, "--method", "saliency", "--count", 1, "--out", "maps")
-    _, err = running.communicate(timeout=300)
-    assert (running.returncode, err.count("\n")) == (0, 1)
-    assert err.startswith(f"convkit: warning: {place.resolve()}: {said}") or err.startswith(
-        f"convkit: warning: {place}: {said}"
-    )
-    with pytest.warns(UserWarning, match=said):
-        convkit("fit", "--ckpt_path", place, "--trainer.max_epochs", 3, "--wandb", "off")
+    with pytest.warns(OtherVersion, match="it was made with torch 0.1, and ") as warned:
+        assert convkit("fit", "--ckpt_path", place, "--trainer.max_epochs", 3, "--wandb", "off").status == 0
+    [line] = [each for each in warned if each.category is OtherVersion]
+    told = warnings.formatwarning(line.message, line.category, line.filename, line.lineno)
+    assert told == f"convkit: warning: {line.message}\n"
     recorded_as(place, distribution="gone-net")
     for words in (("test", "--config", place / "config.yaml"), ("fit", "--trainer.max_epochs", 4)):
         result = convkit(*words, "--ckpt_path", place)
@@ -140,6 +138,17 @@ def test_to_go_on_with_another_version_warns_in_one_line(trained: Path, process:
             result.err
         )
         assert result.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_warning_is_one_line_on_stderr(trained: Path, process: Any) -> None:
+    place = Path("runs/mine/1").absolute()
+    shutil.copytree(trained, place)
+    recorded_as(place)
+    running = process("explain", place, "--method", "saliency", "--count", 1, "--out", "maps")
+    _, err = running.communicate(timeout=300)
+    assert (running.returncode, err.count("\n")) == (0, 1)
+    assert err.startswith(f"convkit: warning: {place}: it was made with torch 0.1, and ")
 
 
 def test_verify(install: Install, convkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
