@@ -43,7 +43,7 @@ def curves(path: Path, notes: list[str]) -> dict[str, Curve]:
             else:
                 broken.setdefault(name, step)
     if bad:
-        notes.append(f"{bad} cells of {METRICS} are no numbers, and left out")
+        notes.append(f"{bad} cells and rows of {METRICS} are no numbers, and left out")
     notes += [f"{name} is not finite at step {step:.0f}, or later" for name, step in broken.items()]
     if not found:
         notes.append(f"{METRICS} has no rows")
