@@ -1,6 +1,7 @@
 """How a fit stands: ``state.json`` in its run, written while it goes and read without torch."""
 
 import json
+import math
 import os
 import socket
 import time
@@ -35,8 +36,8 @@ def now() -> str:
 def read_state(directory: Path) -> dict[str, Any]:
     """What the file says, with ``state`` as it is by now: one that a kill left at ``running`` has crashed.
 
-    Without a file, or with one that cannot be read: ``finished`` where what a fit writes at its end is there, else
-    ``unknown``.
+    What is of another type than a fit writes is left out. Without a file, or with one that cannot be read: ``finished``
+    where what a fit writes at its end is there, else ``unknown``.
     """
     try:
         found = json.loads((directory / STATE).read_text(encoding="utf-8"))
@@ -44,19 +45,29 @@ def read_state(directory: Path) -> dict[str, Any]:
             raise ValueError
     except (OSError, ValueError):
         return {"state": FINISHED if (directory / "val_classes.json").is_file() else UNKNOWN}
+    found = {key: value for key, value in found.items() if _fits(key, value)}
     if found["state"] == RUNNING and not _alive(found.get("process"), directory):
         return {**found, "state": CRASHED, "error": "the process is gone, and told no reason"}
     return found
 
 
+def _fits(key: str, value: Any) -> bool:
+    """Whether a field holds what it should; of one that is not known nothing is expected."""
+    if key in ("epoch", "step"):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if key == "seconds":
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    return key not in ("started", "updated", "error") or isinstance(value, str)
+
+
 def _alive(process: Any, directory: Path) -> bool:
-    if not isinstance(process, dict) or not isinstance(process.get("pid"), int):
+    if not isinstance(process, dict) or not isinstance(process.get("pid"), int) or process["pid"] < 1:
         return False
     if process.get("host") != socket.gethostname():
         return time.time() - _last_sign(directory) < SILENCE
     try:
         os.kill(process["pid"], 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # another user's, or no such question on this system
         pass

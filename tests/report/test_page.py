@@ -1,99 +1,23 @@
-"""The page's facts from a run's files, whatever is in them; what several runs have in common."""
+"""What a page draws: labels as text, charts, tables, pictures."""
 
-import base64
 import io
 import json
-import math
 import re
-import statistics
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
+from run_files import built, decoded, make
 
-from convkit.errors import UserError
-from convkit.report.page.compare import differences, groups
-from convkit.report.page.facts import Facts, read
+from convkit.report.page.cards import left_picture
+from convkit.report.page.facts import read
 from convkit.report.page.page import Section, page
 from convkit.report.page.panels import POINTS, panels
 from convkit.report.page.pictures import TILE, Sheet, Strips, inline, pixels, tiled
-from convkit.report.page.told import about, numbers
+from convkit.report.page.pictures import projected as scaled
 
 HOSTILE = '</script><script>document.title = "owned"</script><img src=x onerror=alert(1)>'
-
-
-def make(place: Path, error: float = 20.0, **config: object) -> Path:
-    """A run's files: two epochs of ten steps, the rate dropped after the first."""
-    place.mkdir(parents=True)
-    (place / "config.yaml").write_text(yaml.safe_dump({"seed_everything": 0, "model": {"lr": 0.1}, **config}))
-    (place / "metrics.csv").write_text(
-        "epoch,lr/all,step,test/top1_error,train/loss,val/loss,val/top1_error\n"
-        f"0,0.1,10,,2.0,,\n0,,10,,,1.5,{error + 5}\n1,0.01,20,,1.0,,\n1,,20,,,0.9,{error}\n2,,20,{error + 1},,,\n"
-    )
-    return place
-
-
-def built(*places: Path) -> str:
-    return page([Section(read(place)) for place in places], "made now")
-
-
-def test_facts_of_a_run(tmp_path: Path) -> None:
-    facts = read(make(tmp_path / "small" / "1"))
-    assert facts.name == "small/1"
-    assert facts.best == (20.0, 2)  # the test's own row, at the same step, is of no epoch
-    assert facts.last("test/top1_error") == 21.0
-    assert [(step, text) for step, text, _ in facts.drops] == [(20.0, "lr/all 0.1 → 0.01")]
-    assert facts.drops[0][2] == pytest.approx(10)
-    assert facts.steps_per_epoch == 10
-    assert facts.config == {"seed_everything": 0, "model.lr": 0.1}
-
-
-def test_a_smooth_descent_is_no_drop(tmp_path: Path) -> None:
-    place = make(tmp_path / "small" / "1")
-    rates = [0.1 * (1 + math.cos(math.pi * step / 100)) / 2 for step in range(100)]
-    assert rates[-1] < 0.5 * rates[-2]
-    rows = "".join(f"0,{rate},{step}\n" for step, rate in enumerate(rates))
-    (place / "metrics.csv").write_text("epoch,lr/all,step\n" + rows)
-    assert read(place).drops == []
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "note"),
-    [
-        ("metrics.csv", None, "no metrics were written"),
-        ("metrics.csv", "", "metrics.csv has no rows"),
-        ("metrics.csv", "epoch,step,train/loss\n0,10,2.0\n0,20,1.", "the last line of metrics.csv was cut"),
-        ("metrics.csv", "epoch,step,train/loss\n0,10,2.0\n0,20,nan\n", "train/loss is not finite at step 20"),
-        ("metrics.csv", "epoch,step,train/loss\n0,10,2.0\n0,20,1.5\n", ""),
-        (
-            "metrics.csv",
-            "epoch,step,train/loss\n0,10,2.0\n1,2x,3\n1,30,0.5.\n",
-            "2 cells of metrics.csv are no numbers",
-        ),
-        ("metrics.csv", "epoch,step,train/loss\n0,10,nan\n\0\0\0\n", "cells of metrics.csv are no numbers"),
-        ("val_confusion.csv", "true,a,b\na,3,1\nb,1", "val_confusion.csv cannot be read"),
-        ("evolution/settling.csv", "stage,epoch\nconv1,1", "settling.csv cannot be read"),
-    ],
-)
-def test_what_is_half_written_is_told(tmp_path: Path, name: str, text: str | None, note: str) -> None:
-    place = make(tmp_path / "small" / "1")
-    (place / name).parent.mkdir(exist_ok=True)
-    if text is None:
-        (place / name).unlink()
-    else:
-        (place / name).write_text(text)
-    facts = read(place)
-    assert any(note in each for each in facts.notes) if note else not facts.notes
-    assert "made now" in built(place)
-
-
-def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
-    place = make(tmp_path / "small" / "1")
-    (place / "config.yaml").write_text("a: [1")
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
-        read(place)
 
 
 def test_nothing_of_a_label_becomes_markup(tmp_path: Path) -> None:
@@ -120,48 +44,48 @@ def test_no_address_is_allowed_and_none_is_there(tmp_path: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
 
 
-def facts(tmp_path: Path, *errors: float, **config: object) -> list[Facts]:
-    return [
-        read(make(tmp_path / f"of{len(config)}" / str(index), error, seed_everything=index, **config))
-        for index, error in enumerate(errors, 1)
+@pytest.mark.parametrize("count", [2, 40])
+def test_every_class_is_told(tmp_path: Path, count: int) -> None:
+    place = make(tmp_path / "small" / "1")
+    names = [f"c{index}" for index in range(count)]
+    rows = [[0] * count for _ in names]
+    for index in range(count - 1):  # the last has no images
+        rows[index][index], rows[index][(index + 1) % count] = 3, int(index == 0)
+    lines = [
+        ",".join(["true", *names]),
+        *(",".join([name, *map(str, row)]) for name, row in zip(names, rows, strict=True)),
     ]
+    (place / "val_confusion.csv").write_text("\n".join(lines) + "\n")
+    (place / "test_classes.json").write_text(json.dumps({"x": 0.905, "y": None}))
+    found = read(place)
+    assert found.classes["val"][0] == ("c0", 4, 75.0, "c1 (1)")
+    assert found.classes["val"][-1] == (names[-1], 0, None, "")
+    assert len(found.classes["val"]) == count
+    assert [row[:3] for row in found.classes["test"]] == [("x", None, 90.5), ("y", None, None)]
+    text = built(place)
+    assert f"Classes ({count})" in text
+    assert '<th scope="row">c0</th><td class="number">4</td><td class="number">75.0</td><td>c1 (1)</td>' in text
 
 
-def test_seeds_are_taken_together(tmp_path: Path) -> None:
-    errors = (20.0, 22.0, 21.5)
-    one, other = groups([*facts(tmp_path, *errors), *facts(tmp_path, 30.0, model={"lr": 0.2})])
-    assert one.runs == ["of0/1", "of0/2", "of0/3"]
-    assert one.about == ["model.lr: 0.1"]
-    assert one.cells[0] == f"{statistics.mean(errors):.2f} ± {statistics.stdev(errors):.2f} (n = 3)"
-    assert (other.runs, other.about, other.cells[0]) == (["of1/1"], ["model.lr: 0.2"], "30.00")
+def test_pictures_that_the_fit_left(tmp_path: Path) -> None:
+    file, notes = tmp_path / "first_filters.png", list[str]()
+    assert left_picture(file, "Filters", notes) is None
+    image = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    Image.fromarray(image).save(file)
+    made = left_picture(file, "Filters", notes, exact=True)
+    assert made is not None
+    assert (np.asarray(decoded(made.source).convert("RGB")) == image).all()
+    assert notes == []
+    for damaged in (file.read_bytes()[:2000], b"", b"not a picture"):
+        file.write_bytes(damaged)
+        assert left_picture(file, "Filters", notes) is None
+    assert len(notes) == 3
 
 
-def test_what_they_differ_in(tmp_path: Path) -> None:
-    runs = [*facts(tmp_path, 20.0, name="a", wandb="off"), *facts(tmp_path, 20.0, 21.0, model={"lr": 0.2})]
-    assert differences(runs) == [("model.lr", ["0.1", "0.2", "0.2"]), ("seed_everything", ["1", "1", "2"])]
-
-
-def test_the_head_tells_what_is_known(tmp_path: Path) -> None:
-    place = make(
-        tmp_path / "small" / "1", trainer={"max_epochs": 3}, data={"class_path": "convkit.datasets.digits.Digits"}
-    )
-    plugin = {"kind": "datasets", "name": "mine", "distribution": "their-images", "version": "1.2"}
-    git = {"revision": "0123456789abcdef", "changed": True}
-    made = {"convkit": "0.1.0", "torch": "2.15", "git": git, "plugins": [plugin], "data": {"sha256": "f" * 64}}
-    (place / "made_with.json").write_text(json.dumps(made))
-    told = dict(about(read(place)))
-    assert told["epochs"] == "2 of 3"
-    assert (told["data"], told["seed"]) == ("Digits", "0")
-    assert told["made with"] == "convkit 0.1.0, torch 2.15, their-images 1.2"
-    assert (told["revision"], told["data's fingerprint"]) == ("0123456789 and changes", "f" * 12)
-    (place / "made_with.json").write_text('{"plugins": 3')
-    assert "made with" not in dict(about(read(place)))
-
-
-def test_the_numbers_by_epoch(tmp_path: Path) -> None:
-    names, rows = numbers(read(make(tmp_path / "small" / "1")))
-    assert names == ["lr/all", "train/loss", "val/loss", "val/top1_error"]
-    assert rows == [(1, ["0.1", "2", "1.5", "25"]), (2, ["0.01", "1", "0.9", "20"])]
+def test_what_is_not_finite_is_drawn_as_nothing() -> None:
+    way = np.array([[[np.nan, np.inf, 1.0]]], np.float16)
+    assert np.array_equal(scaled(way), [[[0.5, 0.5, 1.0]]])
+    assert pixels(np.array([[[np.nan, 1.0]]]))[0, :, 0].tolist() == [0, 255]
 
 
 def test_a_long_curve_keeps_its_peaks(tmp_path: Path) -> None:
@@ -177,14 +101,24 @@ def test_a_long_curve_keeps_its_peaks(tmp_path: Path) -> None:
     assert series["x"][series["y"].index(77.0)] == 31_234
 
 
-def test_several_runs_have_a_chart_a_metric(tmp_path: Path) -> None:
-    found = panels(facts(tmp_path, 20.0, 22.0))
-    assert [panel["title"] for panel in found] == ["train/loss", "val/loss", "val/top1_error", "lr/all"]
-    assert [series["label"] for series in found[0]["series"]] == ["of0/1", "of0/2"]
-
-
-def decoded(source: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+def test_time_and_speed_have_charts_of_their_own(tmp_path: Path) -> None:
+    place = make(tmp_path / "small" / "1")
+    (place / "metrics.csv").write_text(
+        "epoch,step,grad_norm/conv1,time/epoch,time/images_per_second\n0,10,5,3.0,20000\n1,20,0.1,2.9,21000\n"
+    )
+    for runs in ([read(place)], [read(place), read(make(tmp_path / "small" / "2"))]):
+        found = [panel for panel in panels(runs) if "time" in str(panel["series"]) or len(runs) == 2]
+        if len(runs) == 1:
+            assert [(panel["title"], panel["unit"], panel["log"]) for panel in panels(runs)] == [
+                ("Gradient norm", "of all parameters of a stage, before clipping", True),
+                ("Time of an epoch", "seconds", False),
+                ("Speed", "images per second", False),
+            ]
+        units = {panel["title"]: panel["unit"] for panel in found}
+        assert len(runs) == 1 or (units["time/epoch"], units["time/images_per_second"]) == (
+            "seconds",
+            "images per second",
+        )
 
 
 @pytest.mark.parametrize("colours", [1, 3])

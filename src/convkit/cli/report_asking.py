@@ -19,6 +19,9 @@ def ask(section: Section, request: Request) -> None:
     """Layers, images behind the numbers, explanations, top patches; what cannot be had is noted."""
     quiet()
     opened, notes = Run.open(section.facts.directory), section.notes
+    if missing := [key for key in ("data", "model") if not isinstance(opened.config.get(key), dict)]:
+        notes.append(f"the network cannot be built: config.yaml has no {' and no '.join(missing)}")
+        return
     for _, section.layers in asked.each_or_why([("layers", partial(_layers, opened))], notes):
         pass
     if not [*asked.each_or_why([("images", partial(asked.ready, opened))], notes)]:

@@ -1,6 +1,8 @@
 """What became of a stage's features, epoch by epoch, in one file."""
 
+import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +14,8 @@ if TYPE_CHECKING:  # a page reads histories without torch
     from convkit.inspection.units import Units
 
 Array = NDArray[np.generic]
+# What numpy says of an ``.npz`` that was cut, is empty, or never was one.
+UNREADABLE = (OSError, EOFError, KeyError, ValueError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class Moment(NamedTuple):
@@ -49,10 +53,21 @@ class History:
         return np.stack([getattr(moment, field) for moment in self.moments.values()])
 
     def save(self, folder: Path) -> None:
-        """Write ``<stage>.npz``: each field of :class:`Moment`, epochs first; ``epochs`` and ``maps``."""
+        """Write ``<stage>.npz``: each field of :class:`Moment`, epochs first; ``epochs`` and ``maps``.
+
+        Beside the file, and renamed: a process that is killed meanwhile leaves the one before.
+        """
         fields = {field: self.stacked(field) for field in Moment._fields}
         fields |= {"epochs": np.array(list(self.moments)), "maps": np.array(self.maps, dtype=np.int64)}
-        np.savez(self.path(folder), **fields)  # type: ignore[arg-type]
+        target = self.path(folder)
+        new = target.with_name(f".{target.name}.new")
+        try:
+            with new.open("wb") as file:
+                np.savez(file, **fields)  # type: ignore[arg-type]
+            os.replace(new, target)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
 
     def load(self, folder: Path, epochs: Sequence[int]) -> bool:
         """Take these epochs from a file that was written for the same maps; whether there is one."""
@@ -60,9 +75,9 @@ class History:
             with np.load(self.path(folder), allow_pickle=False) as file:
                 fields = {field: file[field] for field in Moment._fields}
                 known, maps = file["epochs"].tolist(), file["maps"].tolist()
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        except UNREADABLE:
             return False
-        if maps != self.maps:
+        if maps != self.maps or any(len(values) != len(known) for values in fields.values()):
             return False
         for index, epoch in enumerate(known):
             if epoch in epochs:

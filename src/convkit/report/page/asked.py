@@ -1,5 +1,6 @@
 """What a page asks of the network itself: the pictures behind a confusion, top patches, explanations, layers."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -62,6 +63,9 @@ def behind(run: Run, split: str) -> Behind:
 
     Returns:
         By (true, taken for): probability of what it was taken for and thumbnail, the most telling first.
+
+    Raises:
+        UserError: no probability is finite.
     """
     model, data = run.model, run.data
     mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
@@ -71,12 +75,16 @@ def behind(run: Run, split: str) -> Behind:
         certain, taken = (each.tolist() for each in model(images.to(model.device)).softmax(1).max(1))
         shown = images if images.ndim == 4 else images[:, 0]  # of ten crops the first
         for index, place in enumerate(zip(targets.tolist(), taken, strict=True)):
+            if not math.isfinite(certain[index]):  # of a network that diverged
+                continue
             counts[place] += 1
             cell, telling = kept.setdefault(place, []), certain[index] * (1 if place[0] != place[1] else -1)
             if len(cell) < MOST or telling > cell[-1][0]:
                 cell.append((telling, shown[index].cpu()))
                 cell.sort(key=lambda each: -each[0])
                 del cell[MOST:]
+    if not kept:
+        raise UserError("the network puts out nothing that is finite")
     most = sorted(kept, key=lambda place: (place[0] == place[1], -counts[place], place))[:CELLS]
     return {
         place: [(abs(sure), _thumbnail((image * std + mean).clamp(0, 1))) for sure, image in kept[place]]
@@ -129,7 +137,7 @@ def top_patches(run: Run, stage: str | None, split: str) -> list[Patches]:
     that has feature maps.
 
     Raises:
-        UserError: there is no such stage, or none with feature maps.
+        UserError: there is no such stage, none with feature maps, or none of its first maps is ever active.
     """
     net, shape = run.model.net, run.data.image_shape
     units = with_maps(net, shape, [name.strip() for name in stage.split(",")] if stage else None, "--patches")
@@ -141,7 +149,10 @@ def top_patches(run: Run, stage: str | None, split: str) -> list[Patches]:
 def _patches(run: Run, found: Found, split: str) -> Patches:
     stage = found.units.stage
     projected = not unprojectable(run.model.net, run.data.image_shape, stage)
-    maps = range(min(MAPS, found.units.maps))
+    # A map that was never a number, of a network that diverged, has no image.
+    maps = (found.strongest.images[:MAPS] >= 0).any(1).nonzero()[:, 0].tolist()
+    if not maps:
+        raise UserError(f"no map of {stage} is active at any image of {split}")
     rows, labels = [], []
     for seen in pictures(run.model, run.data, found, maps, split, projected):
         inside = seen.seen.numpy()
@@ -161,5 +172,7 @@ def each_or_why(asked: Sequence[tuple[str, Callable[[], Any]]], notes: list[str]
     for name, function in asked:
         try:
             yield name, function()
-        except (UserError, RuntimeError, OSError) as error:
-            notes.append(f"{name}: {' '.join(str(error).split())}")
+        except Exception as error:  # whatever it is, the rest of the page is there
+            said = " ".join(str(error).split())
+            known = isinstance(error, (UserError, RuntimeError, OSError)) and said
+            notes.append(f"{name}: {said if known else f'{type(error).__name__}: {said}'}")

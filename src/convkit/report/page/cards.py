@@ -39,7 +39,7 @@ class Patches(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A picture that ``convkit patches`` has drawn."""
+    """A picture that the fit or ``convkit patches`` has drawn."""
 
     title: str
     source: str
@@ -78,7 +78,7 @@ def left_explanation(manifest: Path, notes: list[str]) -> Explanation | None:
             cards.append(card(label, row["name"], row["predicted"], row["target"], row["score"], files))
         stage = f" · {told['stage']}" if told.get("stage") else ""
         return Explanation(f"{told['method']}{stage}", cards)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
         notes.append(f"{manifest.parent.name}: what convkit explain left there cannot be read ({type(error).__name__})")
         return None
 
@@ -89,9 +89,20 @@ def left_patches(folder: Path, notes: list[str]) -> list[Page]:
     for file in sorted(folder.glob("*.png"))[:PAGES]:
         try:
             found.append(Page(f"{folder.name}/{file.name}", inline(_opened(file), exact=False)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError) as error:
             notes.append(f"{folder.name}/{file.name} cannot be read: {' '.join(str(error).split())}")
     return found
+
+
+def left_picture(file: Path, title: str, notes: list[str], exact: bool | None = None) -> Page | None:
+    """A picture that the fit has left; None where it has not, and a note where it is no longer whole."""
+    if not file.is_file():
+        return None
+    try:
+        return Page(title, inline(_opened(file), exact))
+    except (OSError, ValueError, SyntaxError) as error:  # the last is Pillow's word for a PNG that is none
+        notes.append(f"{file.name} cannot be read: {' '.join(str(error).split())}")
+        return None
 
 
 def _opened(file: Path) -> Image.Image:

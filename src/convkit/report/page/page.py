@@ -30,6 +30,8 @@ class Section:
     explanations: list[Explanation] = field(default_factory=list)
     patches: list[Patches] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)  # that convkit patches has left
+    filters: Page | None = None  # of the first layer
+    mistakes: dict[str, Page] = field(default_factory=dict)  # by split
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

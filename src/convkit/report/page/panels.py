@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from convkit.report.page.facts import Curve, Facts
+from convkit.report.page.curves import Curve
+from convkit.report.page.facts import Facts
 
 # By the beginning of a metric's name: the panel's title, and what its values are. What fits none has one by its prefix.
 PANELS = (
@@ -11,7 +12,11 @@ PANELS = (
     (("val/top1_error", "val/top5_error"), "Validation error", "percent"),
     (("train/aux/",), "Loss of auxiliary heads", "cross-entropy"),
     (("lr/",), "Learning rate", "rate"),
+    (("grad_norm/",), "Gradient norm", "of all parameters of a stage, before clipping"),
+    (("time/epoch",), "Time of an epoch", "seconds"),
+    (("time/images_per_second",), "Speed", "images per second"),
 )
+LOG = ("Learning rate", "Gradient norm")  # these go over powers of ten
 NOT_CURVES = ("epoch", "test/")
 POINTS = 2000  # of a curve
 SETTLING = {
@@ -33,7 +38,7 @@ def panels(runs: Sequence[Facts]) -> list[dict[str, Any]]:
                 title, unit, group = metric, unit, title
             else:
                 group = title
-            log = group == "Learning rate"
+            log = group in LOG
             new = {"title": title, "unit": unit, "axis": "step", "log": log, "group": group, "series": []}
             found.setdefault(title, new)["series"].append({
                 "label": metric if len(runs) == 1 else facts.name, "run": index,

@@ -54,14 +54,14 @@ def inline(picture: Image.Image, exact: bool | None = None) -> str:
 def pixels(values: NDArray[Any], seen: NDArray[Any] | None = None) -> Pixels:
     """C×H×W from 0 to 1 to H×W×4 bytes; what is not ``seen`` (H×W) lets the page through."""
     colours = values if len(values) == 3 else np.repeat(values[:1], 3, axis=0)
-    shown = (np.clip(colours.astype(np.float32), 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    shown = (np.clip(np.nan_to_num(colours.astype(np.float32)), 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
     alpha = np.full(shown.shape[:2], 255, np.uint8) if seen is None else (seen * 255).astype(np.uint8)
     return np.dstack([shown, alpha])
 
 
 def projected(way: NDArray[Any]) -> NDArray[np.float32]:
-    """A projection from 0 to 1 by its own largest value: grey is nothing."""
-    wide = way.astype(np.float32)
+    """A projection from 0 to 1 by its own largest value: grey is nothing, and what is not finite."""
+    wide = np.nan_to_num(way.astype(np.float32), posinf=0, neginf=0)
     return wide / (2 * max(float(np.abs(wide).max()), 1e-12)) + 0.5
 
 

@@ -21,7 +21,8 @@ def about(facts: Facts) -> Iterator[tuple[str, str]]:
             f"{facts.epochs} of {planned}" if isinstance(planned, int) and planned > 0 else str(facts.epochs),
         )
     if state.get("seconds"):
-        yield "training", lasted(state["seconds"])
+        # A resumed fit counts its own seconds, and the epochs of all.
+        yield "training" + (", since it was resumed" if facts.resumed else ""), lasted(state["seconds"])
     if state.get("started"):
         yield "started", str(state["started"])[:16].replace("T", " ") + " UTC"
     for label, key in (("network", "model.architecture"), ("data", "data"), ("schedule", "model.schedule")):
@@ -38,13 +39,13 @@ def _made_with(facts: Facts) -> Iterator[tuple[str, str]]:
         parts = [f"{name} {made[name]}" for name in ("convkit", "torch", "lightning") if made.get(name)]
         revision, plugins = made.get("git"), made.get("plugins") or []
         strangers = {f"{one['distribution']} {one['version']}" for one in plugins if one["distribution"] != "convkit"}
-        data = made.get("data") or {}
+        data = made.get("data")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
     yield "made with", ", ".join([*parts, *sorted(strangers)])
-    if revision:
+    if isinstance(revision, dict):
         yield "revision", str(revision.get("revision"))[:10] + (" and changes" if revision.get("changed") else "")
-    if data.get("sha256"):
+    if isinstance(data, dict) and data.get("sha256"):
         yield "data's fingerprint", str(data["sha256"])[:12]
 
 

@@ -151,7 +151,8 @@ convkit.Chart = class {
     this.panel.series.forEach((series, index) => {
       let place = at;
       while (place >= 0 && chart.data[index + 1][place] == null) place -= 1; // the last value before
-      const shown = this.hidden.has(index) || place < 0 ? "" : number(chart.data[index + 1][place]);
+      const over = x > this.group.x(series, series.x.at(-1)); // that run has ended before
+      const shown = this.hidden.has(index) || over || place < 0 ? "" : number(chart.data[index + 1][place]);
       this.values[index].textContent = shown;
       if (shown) parts.push(`${series.label} ${shown}`);
     });

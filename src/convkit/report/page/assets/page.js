@@ -125,6 +125,7 @@
   document.querySelectorAll("[data-behind]").forEach((panel) => {
     const buttons = [...document.querySelectorAll(`button[data-cell^="${panel.dataset.behind},"]`)];
     const at = (button) => button.dataset.cell.split(",").slice(2).map(Number);
+    if (!buttons.length) return; // of very many classes, none that was confused
     const wrong = buttons.filter((button) => at(button)[0] !== at(button)[1]);
     const first = (wrong.length ? wrong : buttons).reduce((best, one) => (Number(one.textContent) > Number(best.textContent) ? one : best));
     buttons.forEach((button) => {
@@ -147,5 +148,19 @@
       });
     });
     behind(first);
+  });
+
+  // -- tables that are sorted by a column: numbers as such, what is not known last either way
+  document.querySelectorAll("table[data-sortable]").forEach((table) => {
+    const heads = [...table.querySelectorAll("thead th")], body = table.tBodies[0];
+    heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+      const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+      const text = (row) => row.cells[column].textContent, known = (row) => text(row) !== "–" && text(row) !== "";
+      const compared = (one, other) => (head.classList.contains("number") ? Number(text(one)) - Number(text(other))
+        : text(one).localeCompare(text(other), undefined, { numeric: true }));
+      body.append(...[...body.rows].sort((one, other) => known(other) - known(one) || (known(one) ? way * compared(one, other) : 0)));
+    }));
   });
 })();
