@@ -7,13 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from conftest import Command
+from conftest import SMALL, Command
+from convkit.cli.front import main
+from convkit.evolution.history import History
 
 
 def test_the_page_holds_everything_and_is_small(html: Path) -> None:
     text = html.read_text(encoding="utf-8")
-    for part in ("Curves", "When each stage settles", "Features as they form", "Which classes are confused",
+    for part in ("Curves", "When each stage settles", "Features as they form", "Which classes are confused", "Classes (10)",
+                 "Worst mistakes", "Filters of the first layer",
                  "grad_cam", "What excites each feature map most", "Layers (", "Configuration"):  # fmt: skip
         assert part in text
     assert "cannot" not in text.partition("<main")[2].partition('<script type="application/json"')[0]
@@ -69,16 +73,110 @@ def test_what_cannot_be_had_is_told_in_the_page(evolved: Path, tmp_path: Path, c
     assert "has no checkpoint" in Path("page.html").read_text()
 
 
-def test_the_table_of_runs(evolved: Path, convkit: Command) -> None:
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("diverged") / "runs"
+    options = ["--runs", str(runs), "--trainer.max_epochs", "2", "--model.schedule.lr", "1e30",
+               "--trainer.callbacks+=FeatureEvolution", "--trainer.callbacks.epochs", "[1,2]"]  # fmt: skip
+    assert main(["fit", *SMALL, *options]) == 0
+    return runs / "quickstart" / "1"
+
+
+@pytest.mark.parametrize("words", [("--files_only",), ("--explain", "grad_cam", "saliency", "--split", "test")])
+def test_a_run_that_diverged(diverged: Path, convkit: Command, words: tuple[str, ...]) -> None:
+    assert "nan" in (diverged / "evolution" / "settling.csv").read_text()
+    result = convkit("report", diverged, "--out", "page.html", *words)
+    assert (result.status, result.err) == (0, "")
+    assert "train/loss is not finite" in result.out
+    assert "of settling.csv are not finite, and left out" in result.out
+    if "--files_only" not in words:
+        assert "val images behind the numbers: the network puts out nothing that is finite" in result.out
+        assert "top patches: no map of conv3 is active at any image of test" in result.out
+    assert "Layers (" in Path("page.html").read_text() or "--files_only" in words
+
+
+def test_strips_that_a_kill_cut(evolved: Path, tmp_path: Path, convkit: Command) -> None:
+    killed = tmp_path / "runs" / "killed" / "1"
+    shutil.copytree(evolved, killed)
+    whole = (killed / "evolution" / "conv3.npz").read_bytes()
+    for name, kept in (("conv1", whole[: len(whole) // 2]), ("conv3", b""), ("half", whole[:-10]), ("no", b"PK no")):
+        (killed / "evolution" / f"{name}.npz").write_bytes(kept)
+        assert not History(name, [0]).load(killed / "evolution", [1, 2, 3])
+    result = convkit("report", killed, "--out", "page.html", "--files_only")
+    assert result.status == 0
+    for name in ("conv1", "conv3", "half", "no"):
+        assert f"{name}.npz cannot be read" in result.out
+
+
+MUTATIONS: dict[str, tuple[str, str | dict[str, object]]] = {
+    "epoch of null": ("state.json", {"epoch": None}),
+    "epoch of letters": ("state.json", {"epoch": "three", "seconds": "long", "started": 5}),
+    "half a character": ("state.json", {"error": "\ud83d"}),
+    "git of letters": ("made_with.json", {"git": "0123456789", "data": "images"}),
+    "a long field": ("metrics.csv", f"epoch,step,val/top1_error\n0,11,20\n1,22,{'9' * 140_000}\n"),
+    "a date": ("config.yaml", "since: 2026-01-01\ntags: 5\n"),
+    "a list": ("config.yaml", "data: [1]\nmodel: {architecture: {}}\n"),
+    "a model alone": ("config.yaml", "model: {architecture: {}}\ndata: {}\n"),
+    "no class": ("val_confusion.csv", "true\n"),
+}
+
+
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_one_damaged_file_hides_nothing_else(evolved: Path, tmp_path: Path, convkit: Command, kind: str) -> None:
+    name, change = MUTATIONS[kind]
+    runs = tmp_path / "runs" / "quickstart"
+    for number in "12":
+        shutil.copytree(evolved, runs / number, ignore=shutil.ignore_patterns("evolution", "*.png"))
+    place = runs / "2"
+    if isinstance(change, dict):
+        change = json.dumps({**json.loads((place / name).read_text()), **change})
+    (place / name).write_text(change)
+    whole = ["--explain", "none", "--patches", "none"] if name == "config.yaml" else ["--files_only"]
+    result = convkit("report", place, "--out", "page.html", *whole)
+    assert (result.status, result.err) == (0, "")
+    assert name != "config.yaml" or "layers: " in result.out or "the network cannot be built" in result.out
+    assert convkit("report", runs / "1", place, "--out", "page.html", "--files_only").status == 0
+    rows = {row["name"]: row for row in json.loads(convkit("runs", "--sort", "epochs", "--json").out)}
+    assert [*rows] == ["quickstart/1", "quickstart/2"]
+    assert rows["quickstart/2"]["epochs"] == (1 if False else 3)
+    assert convkit("runs", "--sort", "seconds-").status == 0
+
+
+def test_the_table_of_runs(evolved: Path, convkit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = json.loads(convkit("runs", evolved.parent.parent, "--json").out)
     assert (row["name"], row["state"], row["epochs"], row["tags"]) == ("quickstart/1", "finished", 3, ["watched"])
     assert row["seconds"] > 0
     found = [float(line.split(",")[0]) for line in _column(evolved / "metrics.csv", "val/top1_error")]
     assert row["error"] == min(found)
+    assert row["resumed"] is False
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)  # of a PyYAML without libyaml
     text = convkit("runs", evolved.parent.parent, "--tag", "watched").out
     assert "quickstart/1  finished       3" in text
     assert convkit("runs", evolved.parent.parent, "--state", "crashed").out == "no runs\n"
     assert convkit("runs", "nowhere").err.endswith("there is no folder nowhere; name the folder of your runs\n")
+
+
+def test_the_seconds_of_a_resumed_fit_are_those_since(tmp_path: Path, convkit: Command) -> None:
+    for number, config in (("1", "name: made\n"), ("2", "name: made\nckpt_path: runs/made/1/checkpoints/last.ckpt\n")):
+        place = tmp_path / "runs" / "made" / number
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text(config)
+        (place / "state.json").write_text(json.dumps({"state": "finished", "epoch": 6, "seconds": 12.5}))
+    assert [line.split()[-1] for line in convkit("runs").out.splitlines()[1:]] == ["12.50", "12.50+"]
+    assert [row["resumed"] for row in json.loads(convkit("runs", "--json").out)] == [False, True]
+    assert convkit("report", "runs/made/2", "--out", "page.html", "--files_only").status == 0
+    assert "training, since it was resumed" in Path("page.html").read_text()
+
+
+def test_one_run_that_cannot_be_read_at_all_is_a_line(
+    evolved: Path, convkit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("convkit.cli.runs.read_state", fails)
+    (row,) = json.loads(convkit("runs", evolved.parent.parent, "--json").out)
+    assert (row["name"], row["state"], row["epochs"]) == ("quickstart/1", "unknown", None)
 
 
 def _column(path: Path, name: str) -> list[str]:

@@ -171,6 +171,66 @@ def test_labels_are_text_in_the_browser_too(browser: Any, tmp_path: Path, convki
     page.close()
 
 
+def test_hostile_classes_behind_a_number(
+    browser: Any, tmp_path: Path, convkit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole page, of a network that was trained on classes with such names."""
+    label = '</script><script>document.title = "owned"</script><img src=x onerror=alert(1)>'
+    (tmp_path / "hostile_digits.py").write_text(
+        "from convkit.datasets.digits import Digits\n"
+        "class Hostile(Digits):\n"
+        f"    class_names = [{label!r} + str(index) for index in range(10)]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ["--data", "hostile_digits.Hostile", "--data.size", "16", "--trainer.max_epochs", "1"]
+    assert convkit("fit", "--config", "quickstart", *options, "--wandb", "off").status == 0
+    assert convkit("report", "runs/quickstart/1", "--out", "page.html").status == 0
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("request", lambda request: said.extend([] if request.url.startswith(("data:", "file:")) else [request.url]))
+    page.goto((tmp_path / "page.html").as_uri())
+    for split in ("val", "test"):
+        panel = page.locator(f"[data-behind='0,{split}']")
+        for button in page.locator(f"button[data-cell^='0,{split},']").all()[:3]:
+            button.click()
+            assert label in panel.inner_text()
+            assert panel.locator("img").count() == min(int(button.inner_text()), 6)
+    page.get_by_text("Classes (10)").first.click()
+    table = page.locator("table[data-sortable]").first
+    column = table.locator("tbody tr td:nth-child(3)")
+    shares = [float(text) for text in column.all_inner_texts()]
+    assert shares == sorted(shares)
+    table.get_by_role("button", name="accuracy").click()
+    assert [float(text) for text in column.all_inner_texts()] == sorted(shares, reverse=True)
+    assert page.locator("img[src='x']").count() == 0
+    assert (page.title(), said) == ("quickstart/1 · convkit", [])
+    page.close()
+
+
+def test_a_shorter_run_has_no_value_past_its_end(browser: Any, evolved: Path, tmp_path: Path, convkit: Command) -> None:
+    short = tmp_path / "runs" / "short" / "1"
+    shutil.copytree(evolved, short)
+    head, *rows = (short / "metrics.csv").read_text().splitlines(keepends=True)
+    at = head.strip().split(",").index("epoch")
+    (short / "metrics.csv").write_text("".join([head, *(row for row in rows if float(row.split(",")[at]) < 2)]))
+    assert convkit("report", evolved, short, "--out", "page.html", "--files_only").status == 0
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    chart = page.locator(".chart").first
+    chart.locator(".u-over").wait_for()
+    chart.locator(".plot").focus()
+    values = chart.locator(".legend b")
+    page.keyboard.press("End")
+    assert float(values.nth(0).inner_text()) > 0
+    assert values.nth(1).inner_text() == ""
+    assert "short/1" not in chart.locator("[role=status]").text_content()
+    page.keyboard.press("Home")
+    assert float(values.nth(1).inner_text()) > 0
+    page.close()
+
+
 def test_several_runs_in_one_page(browser: Any, evolved: Path, tmp_path: Path, convkit: Command) -> None:
     other = tmp_path / "runs" / "other" / "1"
     shutil.copytree(evolved, other)
