@@ -16,8 +16,8 @@ from convkit.evolution.history import History
 
 def test_the_page_holds_everything_and_is_small(html: Path) -> None:
     text = html.read_text(encoding="utf-8")
-    for part in ("Curves", "When each stage settles", "Features as they form", "Which classes are confused", "Classes (10)",
-                 "Worst mistakes", "Filters of the first layer",
+    for part in ("Curves", "When each stage settles", "Features as they form", "Which classes are confused",
+                 "Classes (10)", "Worst mistakes", "Filters of the first layer",
                  "grad_cam", "What excites each feature map most", "Layers (", "Configuration"):  # fmt: skip
         assert part in text
     assert "cannot" not in text.partition("<main")[2].partition('<script type="application/json"')[0]
@@ -91,7 +91,7 @@ def test_a_run_that_diverged(diverged: Path, convkit: Command, words: tuple[str,
     assert "of settling.csv are not finite, and left out" in result.out
     if "--files_only" not in words:
         assert "val images behind the numbers: the network puts out nothing that is finite" in result.out
-        assert "top patches: no map of conv3 is active at any image of test" in result.out
+        assert "top patches: no map of fc6 is active at any image of test" in result.out
     assert "Layers (" in Path("page.html").read_text() or "--files_only" in words
 
 

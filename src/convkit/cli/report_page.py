@@ -67,7 +67,7 @@ def _left(section: Section) -> None:
 
 def _strips(file: Path, notes: list[str]) -> Strips | None:
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as stored:
             history = History(file.stem, stored["maps"].tolist())
             epochs = stored["epochs"].tolist()
         if history.maps and epochs:

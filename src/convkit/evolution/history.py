@@ -72,7 +72,8 @@ class History:
     def load(self, folder: Path, epochs: Sequence[int]) -> bool:
         """Take these epochs from a file that was written for the same maps; whether there is one."""
         try:
-            with np.load(self.path(folder), allow_pickle=False) as file:
+            # numpy leaves a file open that it opened itself and cannot read.
+            with self.path(folder).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 fields = {field: file[field] for field in Moment._fields}
                 known, maps = file["epochs"].tolist(), file["maps"].tolist()
         except UNREADABLE:
