@@ -22,10 +22,14 @@ def marks(plugins: Iterable[Plugin]) -> dict[Plugin, str]:
     for plugin in everything:
         offers.setdefault((plugin.kind, plugin.name), set()).add(plugin.distribution)
     found = {}
+    told: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # a distribution's requirements are read once
     for plugin in everything:
         others = sorted(offers[plugin.kind, plugin.name] - {plugin.distribution})
         said = [f"also of {', '.join(others)}: choose with {plugin.distribution}:{plugin.name}"] if others else []
-        said += _of_requirements(plugin)
+        whose = plugin.distribution, plugin.extras
+        if whose not in told:
+            told[whose] = _of_requirements(plugin)
+        said += told[whose]
         if not re.fullmatch(r"[\w.]+:[\w.]+", plugin.target):
             said.append("its target is no module:name")
         if said:

@@ -18,10 +18,8 @@ from convkit.errors import UserError, did_you_mean
 from convkit.requirements import OURS, missing, normalized, outdated
 
 PATIENCE = 10.0  # seconds of an import, after which it is told whose it is
-FIRST: tuple[str, ...] = (
-    "torch",
-    "lightning.pytorch",
-)  # everybody's, and slow: whoever is imported next is not to blame for them
+# Everybody's, and slow: whoever is imported next is not to blame for them.
+FIRST: tuple[str, ...] = ("torch", "lightning.pytorch")
 GROUPS = {
     "architecture": "convkit.architectures",
     "dataset": "convkit.datasets",
