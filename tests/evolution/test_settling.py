@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -138,3 +139,26 @@ def test_a_unit_at_the_border_is_compared_about_its_own_place() -> None:
                     whole[:, y + down, x + right] = other[:, y, x]
         cosine = (one_way * whole[:, :7, :7]).sum() / np.linalg.norm(one_way) / np.linalg.norm(other)
         assert moments(0, border) == pytest.approx(1 - cosine, abs=1e-5)
+
+
+def test_a_file_that_is_half_written_is_not_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history().save(tmp_path)
+    whole = history().path(tmp_path).read_bytes()
+
+    def killed(file: IO[bytes], **fields: object) -> None:
+        file.write(whole[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numpy.savez", killed)
+    with pytest.raises(KeyboardInterrupt):
+        history().save(tmp_path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [whole]
+
+
+@pytest.mark.parametrize("kept", [0, 2, 100, 0.5, -10])
+def test_a_history_that_was_cut_is_none(tmp_path: Path, kept: float) -> None:
+    history().save(tmp_path)
+    file = history().path(tmp_path)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(kept * len(whole)) if kept == 0.5 else int(kept)])
+    assert not history().load(tmp_path, [1, 2])
