@@ -1,6 +1,6 @@
 """Each clause of a contract tells the plugin that breaks it, in a sentence with what to do; whole ones pass all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -130,6 +130,19 @@ def unannotated(num_classes: int, image_shape: Shape):  # type: ignore[no-untype
     return Net(num_classes, image_shape)
 
 
+class Batches:
+    """A loader that nobody divides: Lightning takes a list for several loaders."""
+
+    def __init__(self, images: Tensor, targets: Tensor, size: int) -> None:
+        self.batches = list(zip(images.split(size), targets.split(size), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self.batches)
+
+
 class Few(InMemoryData):
     """Keeps the contract."""
 
@@ -179,6 +192,11 @@ class Misplaced(Few):
         return super().labels(split).flip(0)
 
 
+class Unlabelled(Few):
+    def labels(self, split: str) -> Tensor:
+        return super().labels(split) * (split != "train")
+
+
 class Mispicked(Few):
     def pick(self, split: str, positions: Tensor) -> Tensor:
         return super().pick(split, positions).flip(0)
@@ -214,7 +232,15 @@ class Undivided(Few):
     """The same images on every rank."""
 
     def test_dataloader(self) -> Any:
-        return [(torch.zeros(2, 1, 4, 4) + index / 8, torch.zeros(2, dtype=torch.int64)) for index in range(3)]
+        return Batches(torch.arange(96.0).view(6, 1, 4, 4) / 96, torch.arange(6) % 3, 2)
+
+
+class Everything(Few):
+    """Of training all on every rank."""
+
+    def train_dataloader(self) -> Any:
+        train = self.splits["train"]
+        return Batches((train.images.float() / 255 - 0.5) / 0.25, train.targets, 8)
 
 
 class Plain(Schedule):
@@ -365,6 +391,7 @@ BROKEN: list[tuple[Callable[..., list[Outcome]], Any, str, str]] = [
     (dataset.examine, Wrong, "batches", "count the classes from 0"),
     (dataset.examine, Drawing, "evaluation", "test images differ the second time"),
     (dataset.examine, Misplaced, "labels", "labels('val') are not those of its batches"),
+    (dataset.examine, Unlabelled, "labels", "labels('train') are not those of its batches"),
     (dataset.examine, Mispicked, "picks", "pick('val', …) gives other images"),
     (dataset.examine, Generous, "picks", "sample('train', 3) gives 4 images"),
     (dataset.examine, Lucky, "seed", "training differs under the same seed"),
@@ -426,7 +453,8 @@ def test_every_clause_has_one_that_breaks_it() -> None:
     ("examine", "target", "line"),
     [
         (architecture.examine, Spare, "raised"),
-        (dataset.examine, Undivided, "2 ranks see"),
+        (dataset.examine, Undivided, "2 ranks read 6 test images more than once"),
+        (dataset.examine, Everything, "train images more than once"),
         (architecture.examine, Net, ""),
         (dataset.examine, Few, ""),
         (schedule.examine, Plain, ""),

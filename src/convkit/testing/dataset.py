@@ -1,7 +1,6 @@
 """The contract of a data set: ``factory(**options) -> ImageData``."""
 
 import pickle
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from convkit.datasets.base import ImageData
 from convkit.errors import UserError
 from convkit.testing.contract import Clause, Failure, LeftOut, Outcome, check_target, demand, enforce, judge, told
-from convkit.testing.ranks import on_ranks
+from convkit.testing.sharding import SPLITS, divided
 
-SPLITS = ("train", "val", "test")
 LARGEST = 100.0  # a normalised pixel is far below, a raw byte may be above
-QUIET: dict[str, Any] = {
-    "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
-    "enable_checkpointing": False, "num_sanity_val_steps": 0, "max_epochs": 1,
-}  # fmt: skip
 
 
 @dataclass
@@ -143,8 +136,9 @@ def labels(subject: Data) -> None:
         seen = torch.cat([targets for _, targets in subject.epoch(subject.data, split)])
         if split == "train":
             told, seen = told.sort().values, seen.sort().values
-            if 0 <= len(told) - len(seen) < (getattr(subject.data, "batch_size", 1) or 1):  # a last batch is dropped
-                continue
+            spare = Counter(told.tolist()) - Counter(seen.tolist())
+            if 0 < len(told) - len(seen) == spare.total() < (getattr(subject.data, "batch_size", 1) or 1):
+                continue  # a last batch that is not whole is dropped
         demand(torch.equal(told, seen), f"labels({split!r}) are not those of its batches; keep them in one order")
 
 
@@ -180,55 +174,9 @@ def seed(subject: Data) -> None:
 
 
 def two_ranks(subject: Data) -> None:
-    """On two processes every image is seen once: none twice, none left out, but for at most one a rank that evens out
-    evaluation, and less than a batch of training."""
-    given = (subject.factory, dict(subject.options))
-    (alone,) = on_ranks(1, _seen, *given, 1)
-    parts = on_ranks(subject.ranks, _seen, *given, subject.ranks)
-    for split in SPLITS:
-        wanted, found = Counter(alone[split]), sum((Counter(part[split]) for part in parts), Counter[int]())
-        extra, missing = (found - wanted).total(), (wanted - found).total()
-        spare = (getattr(subject.data, "batch_size", 1) or 1) if split == "train" else 0
-        way = "divide by the trainer's global_rank and world_size, as InMemoryData does"
-        demand(missing <= spare, f"{subject.ranks} ranks leave out {missing} {split} images; {way}")
-        even = extra < subject.ranks or extra <= spare
-        demand(even, f"{subject.ranks} ranks see {extra} {split} images twice; {way}")
-
-
-class _Seen(LightningModule):
-    """Notes what comes by: of training the classes, as images are augmented; else the images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.train_seen: list[int] = []
-        self.seen: list[int] = []
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        self.train_seen += batch[1].tolist()
-        return self.weight * 0
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        self.seen += [zlib.crc32(image.contiguous().numpy().tobytes()) for image in batch[0]]
-
-    test_step = validation_step
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def _seen(factory: Any, options: Mapping[str, Any], ranks: int) -> dict[str, list[int]]:
-    found = {}
-    several: dict[str, Any] = {"devices": ranks, "strategy": "ddp"} if ranks > 1 else {"devices": 1}
-    for split in SPLITS:
-        data, module = factory(**options), _Seen()
-        trainer = Trainer(**QUIET, **several, limit_val_batches=0 if split == "train" else None)
-        if split == "train":
-            trainer.fit(module, datamodule=data)
-        else:
-            (trainer.validate if split == "val" else trainer.test)(module, datamodule=data, verbose=False)
-        found[split] = module.train_seen if split == "train" else module.seen
-    return found
+    """On two processes every image is read once: none by several ranks but for at most one that makes them equal, none
+    left out but for a last training batch that is not whole."""
+    divided(subject.factory, subject.options, subject.ranks)
 
 
 CLAUSES: list[Clause[Data]] = [
