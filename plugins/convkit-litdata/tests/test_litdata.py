@@ -1,12 +1,8 @@
 """Each image once an epoch, wherever it is read and whenever it is ended; and what is written is what was there."""
 
-import json
-import os
+import io
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +17,7 @@ from convkit_litdata.chunks import Chunks
 from convkit_litdata.command import main
 from convkit_litdata.dataset import LitData
 from convkit_litdata.order import ChunkOrder
-from numbered import converted, data, folder, numbers
+from numbered import converted, data, folder, numbers, run, seen
 
 from convkit.datasets.file_batches import FileBatches
 from convkit.datasets.image_folder import ImageFolder
@@ -97,33 +93,49 @@ def test_goes_on_with_the_very_next_batch(chunks: Path, workers: int) -> None:
     first.close()
 
 
+def test_a_fit_on_two_ranks_of_two_workers(chunks: Path, tmp_path: Path) -> None:
+    assert run(chunks, tmp_path, ranks=2) == [0, 0]
+    assert seen(tmp_path) == [Counter(range(COUNT))] * 2
+    steps = [len((tmp_path / f"first-{rank}.jsonl").read_text().splitlines()) for rank in (0, 1)]
+    assert steps == [18, 18]
+
+
 @pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_and_resumed_in_mid_epoch(chunks: Path, tmp_path: Path, ranks: int) -> None:
     """A process (or two) with two workers each, ended by SIGKILL in the second epoch, and a new one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(die_at: str) -> list[int]:
-        processes = []
-        for rank in range(ranks):
-            there = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(ranks)} if ranks > 1 else {}
-            there |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-            words = [str(chunks), str(tmp_path), str(rank), str(ranks), "2", die_at]
-            script = [sys.executable, str(Path(__file__).with_name("numbered.py")), *words]
-            processes.append(subprocess.Popen(script, env={**os.environ, **there}))
-        return [process.wait(120) for process in processes]
-
     died_at = 13  # of nine steps an epoch
-    assert run(str(died_at)) == [-signal.SIGKILL] * ranks
-    assert run("never") == [0] * ranks
-    seen: dict[int, Counter[int]] = {0: Counter(), 1: Counter()}
-    for name in ("first", "second"):
-        for rank in range(ranks):
-            for line in (tmp_path / f"{name}-{rank}.jsonl").read_text().splitlines():
-                epoch, _, found = json.loads(line)
-                seen[epoch].update(found)
-    assert seen == {epoch: Counter(range(COUNT)) for epoch in (0, 1)}
+    assert run(chunks, tmp_path, ranks, die_at=died_at) == [-signal.SIGKILL] * ranks
+    assert run(chunks, tmp_path, ranks) == [0] * ranks
+    assert seen(tmp_path) == [Counter(range(COUNT))] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 10}, r"data\.batch_size 16, and it is 10 now, .*; go on with --data\.batch_size 16, or from"),
+        ({"seed": 4}, r"data\.seed 3, and it is 4 now"),
+        ({"mix": 4}, r"data\.mix 16, and it is 4 now"),
+        ({"root": "other"}, r"other images than are there now; go on with data\.root and data\.val_fraction as they"),
+    ],
+)
+def test_does_not_go_on_in_the_middle_of_another_order(
+    options: dict[str, Any], said: str, chunks: Path, images: Path, tmp_path: Path
+) -> None:
+    loader = training(chunks)
+    iterator = iter(loader)
+    next(iterator)
+    middle = loader.state_dict()
+    for _ in iterator:
+        pass
+    end = loader.state_dict()
+    root = options.pop("root", None)
+    other = training(converted(images, tmp_path / root, 2500) if root else chunks, **options)
+    with pytest.raises(UserError, match=said) as raised:
+        other.load_state_dict(middle)
+    assert "\n" not in str(raised.value)
+    other.load_state_dict({name: middle[name] for name in ("epoch", "next_batch")})  # of an older version's
+    other.load_state_dict(end)
+    assert sorted(flat(read(other))) == list(range(COUNT))
 
 
 # -- the order ---------------------------------------------------------------------------------------------------------
@@ -280,36 +292,71 @@ def test_a_chunk_is_fetched_once_and_ahead(chunks: Path, tmp_path: Path, monkeyp
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-def spoil(name: str, content: bytes | None) -> Callable[[Path], None]:
+def spoil(name: str, change: Callable[[bytes], bytes] | None) -> Callable[[Path], None]:
     def act(root: Path) -> None:
         place = next(root.glob(name))
-        place.unlink() if content is None else place.write_bytes(content)
+        if change is None:
+            place.unlink()
+        else:
+            place.write_bytes(change(place.read_bytes()))
 
     return act
 
 
-@pytest.mark.parametrize(
-    ("act", "said"),
-    [
-        (
-            spoil("convkit.json", None),
-            "has no convkit.json: make it from a folder of images with convkit-litdata convert",
-        ),
-        (spoil("train/index.json", None), "train is no data set of litdata's: No such file or directory: index.json"),
-        (spoil("train/chunk-0-1.bin", None), "train lacks chunk-0-1.bin; copy or convert it again"),
-        (
-            spoil("train/chunk-0-1.bin", b"123456789"),
-            "chunk-0-1.bin is not what index.json says; copy or convert it again",
-        ),
-    ],
-)
-def test_a_data_set_that_is_not_whole(act: Callable[[Path], None], said: str, chunks: Path, tmp_path: Path) -> None:
+def reversed_labels(content: bytes) -> bytes:
+    np.save(out := io.BytesIO(), np.load(io.BytesIO(content))[::-1])
+    return out.getvalue()
+
+
+FIRST = "train/chunk-0-1.bin"
+WRONG = [
+    (spoil("convkit.json", None), "has no convkit.json: make it from a folder of images with convkit-litdata convert"),
+    (spoil("convkit.json", lambda _: b"{"), "/convkit.json is damaged: make it from"),
+    (spoil("convkit.json", lambda _: b"[]"), "/convkit.json names no parts or no classes: make it from"),
+    (spoil("train/index.json", None), "train is no data set of litdata's: No such file or directory: index.json"),
+    (spoil("train/index.json", lambda _: b"{"), "train/index.json is damaged, or not of litdata's; copy or convert it"),
+    (spoil("train/index.json", lambda _: b"{}"), "train/index.json is damaged, or not of litdata's; copy or convert"),
+    (spoil(FIRST, None), "train lacks chunk-0-1.bin; copy or convert it again"),
+    (spoil(FIRST, lambda _: b""), "train/chunk-0-1.bin is empty; copy or convert it again"),
+    (spoil(FIRST, lambda _: b"123456789"), "chunk-0-1.bin is not what index.json says; copy or convert it again"),
+    (spoil(FIRST, lambda whole: whole[: len(whole) // 2]), "train/chunk-0-1.bin is not whole: it has "),
+    (spoil(FIRST, lambda whole: whole[:-3]), "train/chunk-0-1.bin is not whole: it has "),
+    (spoil("train/labels.npy", None), "train/labels.npy cannot be read: No such file or directory; convert it again"),
+    (spoil("train/labels.npy", lambda _: b""), "labels.npy cannot be read: it is no array of whole numbers; convert"),
+    (spoil("train/labels.npy", lambda whole: whole[:-3]), "labels.npy cannot be read: it is no array of whole numbers"),
+    (spoil("train/labels.npy", reversed_labels), "and labels.npy says"),
+]
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize(("act", "said"), WRONG)
+def test_a_data_set_that_is_not_whole(
+    act: Callable[[Path], None], said: str, on_error: str, chunks: Path, tmp_path: Path
+) -> None:
     shutil.copytree(chunks, tmp_path / "out")
     act(tmp_path / "out")
     with pytest.raises(UserError) as raised:
-        read(training(tmp_path / "out"))
+        read(training(tmp_path / "out", on_error=on_error))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_in_one_line_from_a_worker_and_from_afar_too(chunks: Path, tmp_path: Path) -> None:
+    shutil.copytree(chunks, tmp_path / "out")
+    spoil(FIRST, lambda whole: whole[:-3])(tmp_path / "out")
+    with pytest.raises(UserError, match=r"^\S+train/chunk-0-1.bin is not whole: it has [^\n]+ again$"):
+        read(training(tmp_path / "out", workers=2))
+    with pytest.raises(UserError, match=r"^\S+/chunk-0-1.bin is not whole: [^\n]+; remove it to have it fetched again"):
+        read(training(f"local:{tmp_path}/out", workers=2, cache_dir=str(tmp_path / "cache")))
+
+
+def test_one_damaged_sample_can_be_left_out(chunks: Path, tmp_path: Path) -> None:
+    shutil.copytree(chunks, tmp_path / "out")
+    spoil(FIRST, lambda whole: whole.replace(b"IHDR", b"IXXX", 1))(tmp_path / "out")
+    with pytest.raises(UserError, match=r"sample \d+ cannot be read: .* leave out what cannot be read"):
+        read(training(tmp_path / "out"))
+    found = flat(read(training(tmp_path / "out", on_error="skip")))
+    assert len(found) == len(set(found)) == COUNT - 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from convkit.errors import UserError
+from convkit_litdata.mistakes import ReadError
 
 ADDRESSES = ("s3://", "gs://", "azure://", "r2://", "local:")  # litdata's downloaders; the last copies a folder
 _WAIT = 0.02  # seconds between looks at what another process fetches
@@ -89,7 +89,7 @@ def download(remote: str, name: str, path: Path) -> None:
         downloader.download_file(f"{remote}/{name}", str(path))
     except Exception as error:  # each kind of storage has its own
         cause = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{remote}/{name} cannot be fetched: {cause}") from error
+        raise ReadError(f"{remote}/{name} cannot be fetched: {cause}") from error
 
 
 def fetched_text(remote: str, name: str) -> bytes:
