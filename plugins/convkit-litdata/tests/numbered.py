@@ -87,7 +87,7 @@ class SaveAndDie(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fit(root: str, place: Path, rank: int, ranks: int, epochs: int, die_at: int | None) -> None:
+def fit(root: str, place: Path, rank: int, ranks: int, epochs: int, die_at: int | None, options: Any) -> None:
     """Two workers on each rank; goes on from the checkpoint where there is one."""
     checkpoint = place / "at.ckpt"
     trainer = Trainer(
@@ -104,20 +104,24 @@ def fit(root: str, place: Path, rank: int, ranks: int, epochs: int, die_at: int 
     )
     resumed = checkpoint if checkpoint.exists() else None
     module = Seen(place / f"{'second' if resumed else 'first'}-{rank}.jsonl")
-    trainer.fit(module, datamodule=data(root, workers=2), ckpt_path=resumed, weights_only=True if resumed else None)
+    trainer.fit(
+        module, datamodule=data(root, workers=2, **options), ckpt_path=resumed, weights_only=True if resumed else None
+    )
 
 
-def _of_rank(rank: int, ranks: int, port: int, root: str, place: Path, epochs: int, die_at: int | None) -> None:
+def _of_rank(rank: int, ranks: int, port: int, root: str, place: Path, *more: Any) -> None:
     # As a job scheduler starts them: Lightning then starts none itself.
     there = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(ranks)} if ranks > 1 else {}
     os.environ.update(there, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    fit(root, place, rank, ranks, epochs, die_at)
+    fit(root, place, rank, ranks, *more)
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def run(root: str | Path, place: Path, ranks: int, epochs: int = 2, die_at: int | None = None) -> list[int | None]:
+def run(
+    root: str | Path, place: Path, ranks: int, epochs: int = 2, die_at: int | None = None, **options: Any
+) -> list[int | None]:
     """A fit in processes of its own, one a rank: how each of them ended."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -125,7 +129,7 @@ def run(root: str | Path, place: Path, ranks: int, epochs: int = 2, die_at: int 
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that pytest has threads
         forks = multiprocessing.get_context("fork")  # with torch and Lightning imported
         processes = [
-            forks.Process(target=_of_rank, args=(rank, ranks, port, str(root), place, epochs, die_at))
+            forks.Process(target=_of_rank, args=(rank, ranks, port, str(root), place, epochs, die_at, options))
             for rank in range(ranks)
         ]
         for process in processes:

@@ -100,7 +100,7 @@ def test_a_fit_on_two_ranks_of_two_workers(chunks: Path, tmp_path: Path) -> None
     assert steps == [18, 18]
 
 
-@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [1, 2])
 def test_killed_and_resumed_in_mid_epoch(chunks: Path, tmp_path: Path, ranks: int) -> None:
     """A process (or two) with two workers each, ended by SIGKILL in the second epoch, and a new one."""
     died_at = 13  # of nine steps an epoch
