@@ -19,9 +19,9 @@ from convkit_litdata.dataset import LitData
 from convkit_litdata.order import ChunkOrder
 from numbered import converted, data, folder, numbers, run, seen
 
+from convkit import UserError
 from convkit.datasets.file_batches import FileBatches
 from convkit.datasets.image_folder import ImageFolder
-from convkit.errors import UserError
 from convkit.plugins import find
 
 COUNT = 149

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from numbered import converted, data, folder, numbers, run, seen
 
-from convkit.errors import UserError
+from convkit import UserError
 
 boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server", reason="moto[s3,server] is not installed")

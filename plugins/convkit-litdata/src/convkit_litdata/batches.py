@@ -3,8 +3,8 @@
 import hashlib
 from functools import cached_property
 
+from convkit import UserError
 from convkit.datasets.file_batches import FileBatches
-from convkit.errors import UserError
 
 OPTIONS = ("batch_size", "seed", "mix")  # what the order follows from, by the options' names
 

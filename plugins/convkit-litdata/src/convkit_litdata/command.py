@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from convkit.errors import UserError
+from convkit import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """What cannot be read of a data set."""
 
-from convkit.errors import UserError
+from convkit import UserError
 
 
 class ReadError(UserError):
