@@ -8,6 +8,7 @@ import socket
 import warnings
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,7 +19,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
+from convkit.datasets.file_batches import FileBatches
+
 KNOWN: dict[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+COUNT = 149  # images to train on
 QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
 
 
@@ -47,6 +51,29 @@ def numbers(images: Tensor) -> list[int]:
     """Which images these are."""
     values = images[:, :2, 4, 4].mul(0.5).add(0.5).mul(255).round().to(torch.int64)
     return (values[:, 0] * 256 + values[:, 1]).tolist()
+
+
+def training(root: str | Path, *, rank: int = 0, ranks: int = 1, epoch: int = 0, **options: Any) -> FileBatches:
+    found = data(root, **options)
+    place = SimpleNamespace(root_device=torch.device("cpu"))
+    found.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, strategy=place)  # type: ignore[assignment]
+    found.setup()
+    loader = found.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return loader
+
+
+def read(loader: FileBatches) -> list[list[int]]:
+    found = []
+    for pixels, targets in loader:
+        found.append(numbers(pixels))
+        assert targets.tolist() == [number % 2 for number in found[-1]]
+    loader.close()
+    return found
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return [number for batch in batches for number in batch]
 
 
 class Seen(LightningModule):

@@ -1,12 +1,8 @@
 """Each image once an epoch, wherever it is read and whenever it is ended; and what is written is what was there."""
 
-import io
-import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import litdata
@@ -17,47 +13,11 @@ from convkit_litdata.chunks import Chunks
 from convkit_litdata.command import main
 from convkit_litdata.dataset import LitData
 from convkit_litdata.order import ChunkOrder
-from numbered import converted, data, folder, numbers, run, seen
+from numbered import COUNT, converted, data, flat, folder, numbers, read, run, seen, training
 
 from convkit import UserError
-from convkit.datasets.file_batches import FileBatches
 from convkit.datasets.image_folder import ImageFolder
 from convkit.plugins import find
-
-COUNT = 149
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder(tmp_path_factory.mktemp("images"), train=COUNT, val=20)
-
-
-@pytest.fixture(scope="module")
-def chunks(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return converted(images, tmp_path_factory.mktemp("chunks") / "out")
-
-
-def training(root: str | Path, *, rank: int = 0, ranks: int = 1, epoch: int = 0, **options: Any) -> FileBatches:
-    found = data(root, **options)
-    place = SimpleNamespace(root_device=torch.device("cpu"))
-    found.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, strategy=place)  # type: ignore[assignment]
-    found.setup()
-    loader = found.train_dataloader()
-    loader.sampler.set_epoch(epoch)
-    return loader
-
-
-def read(loader: FileBatches) -> list[list[int]]:
-    found = []
-    for pixels, targets in loader:
-        found.append(numbers(pixels))
-        assert targets.tolist() == [number % 2 for number in found[-1]]
-    loader.close()
-    return found
-
-
-def flat(batches: list[list[int]]) -> list[int]:
-    return [number for batch in batches for number in batch]
 
 
 def test_registered_by_this_distribution() -> None:
@@ -287,101 +247,3 @@ def test_a_chunk_is_fetched_once_and_ahead(chunks: Path, tmp_path: Path, monkeyp
     assert Counter(name for name in fetched if name.startswith("train/chunk")) == Counter(
         f"train/{name}" for name in loader.images.samples.parts[0].names
     )
-
-
-# -- mistakes ----------------------------------------------------------------------------------------------------------
-
-
-def spoil(name: str, change: Callable[[bytes], bytes] | None) -> Callable[[Path], None]:
-    def act(root: Path) -> None:
-        place = next(root.glob(name))
-        if change is None:
-            place.unlink()
-        else:
-            place.write_bytes(change(place.read_bytes()))
-
-    return act
-
-
-def reversed_labels(content: bytes) -> bytes:
-    np.save(out := io.BytesIO(), np.load(io.BytesIO(content))[::-1])
-    return out.getvalue()
-
-
-FIRST = "train/chunk-0-1.bin"
-WRONG = [
-    (spoil("convkit.json", None), "has no convkit.json: make it from a folder of images with convkit-litdata convert"),
-    (spoil("convkit.json", lambda _: b"{"), "/convkit.json is damaged: make it from"),
-    (spoil("convkit.json", lambda _: b"[]"), "/convkit.json names no parts or no classes: make it from"),
-    (spoil("train/index.json", None), "train is no data set of litdata's: No such file or directory: index.json"),
-    (spoil("train/index.json", lambda _: b"{"), "train/index.json is damaged, or not of litdata's; copy or convert it"),
-    (spoil("train/index.json", lambda _: b"{}"), "train/index.json is damaged, or not of litdata's; copy or convert"),
-    (spoil(FIRST, None), "train lacks chunk-0-1.bin; copy or convert it again"),
-    (spoil(FIRST, lambda _: b""), "train/chunk-0-1.bin is empty; copy or convert it again"),
-    (spoil(FIRST, lambda _: b"123456789"), "chunk-0-1.bin is not what index.json says; copy or convert it again"),
-    (spoil(FIRST, lambda whole: whole[: len(whole) // 2]), "train/chunk-0-1.bin is not whole: it has "),
-    (spoil(FIRST, lambda whole: whole[:-3]), "train/chunk-0-1.bin is not whole: it has "),
-    (spoil("train/labels.npy", None), "train/labels.npy cannot be read: No such file or directory; convert it again"),
-    (spoil("train/labels.npy", lambda _: b""), "labels.npy cannot be read: it is no array of whole numbers; convert"),
-    (spoil("train/labels.npy", lambda whole: whole[:-3]), "labels.npy cannot be read: it is no array of whole numbers"),
-    (spoil("train/labels.npy", reversed_labels), "and labels.npy says"),
-]
-
-
-@pytest.mark.parametrize("on_error", ["stop", "skip"])
-@pytest.mark.parametrize(("act", "said"), WRONG)
-def test_a_data_set_that_is_not_whole(
-    act: Callable[[Path], None], said: str, on_error: str, chunks: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(chunks, tmp_path / "out")
-    act(tmp_path / "out")
-    with pytest.raises(UserError) as raised:
-        read(training(tmp_path / "out", on_error=on_error))
-    assert said in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-def test_in_one_line_from_a_worker_and_from_afar_too(chunks: Path, tmp_path: Path) -> None:
-    shutil.copytree(chunks, tmp_path / "out")
-    spoil(FIRST, lambda whole: whole[:-3])(tmp_path / "out")
-    with pytest.raises(UserError, match=r"^\S+train/chunk-0-1.bin is not whole: it has [^\n]+ again$"):
-        read(training(tmp_path / "out", workers=2))
-    with pytest.raises(UserError, match=r"^\S+/chunk-0-1.bin is not whole: [^\n]+; remove it to have it fetched again"):
-        read(training(f"local:{tmp_path}/out", workers=2, cache_dir=str(tmp_path / "cache")))
-
-
-def test_one_damaged_sample_can_be_left_out(chunks: Path, tmp_path: Path) -> None:
-    shutil.copytree(chunks, tmp_path / "out")
-    spoil(FIRST, lambda whole: whole.replace(b"IHDR", b"IXXX", 1))(tmp_path / "out")
-    with pytest.raises(UserError, match=r"sample \d+ cannot be read: .* leave out what cannot be read"):
-        read(training(tmp_path / "out"))
-    found = flat(read(training(tmp_path / "out", on_error="skip")))
-    assert len(found) == len(set(found)) == COUNT - 1
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["convert", "nowhere", "out"], "there is no folder nowhere"),
-        (["convert", "{images}", "{images}"], "is not empty; name a new folder"),
-        (["convert", "{images}", "out", "--chunk", "many"], "many"),
-        (["index", "{images}"], "is no data set of litdata's"),
-    ],
-)
-def test_mistakes_in_the_command(
-    words: list[str], said: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    assert main([word.format(images=images) for word in words]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("convkit-litdata: ")
-    assert told.count("\n") == 1
-    assert said in told
-
-
-def test_options_that_cannot_be(chunks: Path) -> None:
-    with pytest.raises(ValueError, match=r"^data.cache is for folders of photographs; leave it out$"):
-        data(chunks, cache="1GB")
-    with pytest.raises(ValueError, match=r"^data.mix is a number of chunks and cannot be 0$"):
-        data(chunks, mix=0)

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from numbered import converted, data, folder, numbers, run, seen
+from numbered import COUNT, converted, data, folder, numbers, run, seen
 
 from convkit import UserError
 
 boto3 = pytest.importorskip("boto3")
 server = pytest.importorskip("moto.server", reason="moto[s3,server] is not installed")
 pytestmark = pytest.mark.slow
-COUNT = 149
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.class_folders import Rows
 from convkit.datasets.crops import View
 from convkit.datasets.decoded_cache import parse_size
 from convkit.datasets.divided import spread
@@ -59,7 +58,7 @@ class LitData(Photographs):
         self.num_classes = len(self.class_names)
         self._batches: list[ChunkBatches] = []
 
-    def load(self) -> tuple[Samples, dict[str, Rows]]:
+    def load(self) -> tuple[Samples, dict[str, NDArray[np.int64]]]:
         chunks, labels, rows = [], [], {}
         first = 0
         for name, folder in self.parts.items():
