@@ -1,6 +1,6 @@
 """Accuracy and time on CIFAR-10: this network after 2 epochs, beside ResNet-20 after 2 and after 10.
 
-    python race.py cifar10.npz [--runs N] [--epochs N] [--threads N]
+    python race.py cifar10.npz [--runs N] [--threads N] [--only NAME:EPOCHS] [-- OPTIONS OF FIT]
 
 Each contestant is a fit of its own, whose rate ends with its last epoch; they take turns, round after round. The
 time is that of the whole command: start, training, a validation after each epoch, test.
@@ -25,10 +25,13 @@ def main() -> None:
     parser.add_argument("path", type=Path, help="arrays as convkit's data set `arrays` takes them")
     parser.add_argument("--runs", type=int, default=1, help="rounds, each with a seed of its own")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", help="name and epochs of one contestant, such as airbench:2")
+    parser.add_argument("--only", metavar="NAME:EPOCHS", help="one contestant, such as airbench:10")
     parser.add_argument("rest", nargs="*", help="further options of `convkit fit`, after --")
     given = parser.parse_args()
-    chosen = [each for each in CONTESTANTS if given.only in (None, "{}:{}".format(*each))]
+    try:
+        chosen = contestants(given.only)
+    except ValueError as error:
+        parser.error(str(error))
     results: dict[tuple[str, int], list[tuple[float, float]]] = {each: [] for each in chosen}
     for seed in range(given.runs):
         for name, epochs in chosen:
@@ -39,6 +42,20 @@ def main() -> None:
     for (name, epochs), found in results.items():
         accuracy, seconds = (told(values) for values in zip(*found, strict=True))
         print(f"| {name} | {epochs} | {accuracy} % | {seconds} s | {len(found)} |")
+
+
+def contestants(only: str | None) -> list[tuple[str, int]]:
+    """All, or the one that is named, with any number of epochs.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if only is None:
+        return list(CONTESTANTS)
+    name, _, epochs = only.partition(":")
+    if name not in {known for known, _ in CONTESTANTS} or not epochs.isdecimal() or not int(epochs):
+        raise ValueError(f"{only!r} is no contestant: name and epochs, such as airbench:2 or resnet20:10")
+    return [(name, int(epochs))]
 
 
 def fit(name: str, epochs: int, path: Path, seed: int, threads: int, rest: list[str]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,12 +20,11 @@ from torch import Tensor, nn
 from torch.multiprocessing import start_processes
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
+from convkit import Classifier, UserError
 from convkit.architectures.resnet_cifar import ResNetCifar
-from convkit.classifier import Classifier
 from convkit.datasets.arrays import Arrays
 from convkit.datasets.augment import Augment
 from convkit.datasets.digits import Digits
-from convkit.errors import UserError
 from convkit.plugins import find
 
 QUIET = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
@@ -217,6 +217,20 @@ def test_it_learns(tmp_path: Path) -> None:
     assert model.trainer.callback_metrics["val/top1_error"] < 8
 
 
+def test_whitened_by_training_images_as_they_are(tmp_path: Path) -> None:
+    """By the first ones of the data set, in order and not moved; Lookahead's slow weights have it from the start."""
+    images = np.random.RandomState(0).randint(0, 256, (60, 12, 12, 3), dtype=np.uint8)
+    labels = np.arange(60) % 2
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    data = Arrays(str(tmp_path / "images.npz"), batch_size=20, val_fraction=0, augment=Augment(pad=4))
+    model = Classifier(partial(Network, widths=[8, 8, 8]), Schedule(), num_classes=2, image_shape=(3, 12, 12))
+    trainer = Trainer(max_epochs=2, accelerator="cpu", default_root_dir=tmp_path, **QUIET)
+    trainer.fit(model, datamodule=data)
+    expected = WhiteningConv(3)
+    expected.fit(data.pick("train", torch.arange(60)))
+    torch.testing.assert_close(model.net.whiten.weight, expected.weight, rtol=0, atol=1e-6)
+
+
 class SaveAt(Callback):
     def __init__(self, step: int, path: Path) -> None:
         self.step, self.path = step, path
@@ -253,20 +267,23 @@ def test_mistakes_in_the_recipe(options: dict[str, Any], said: str) -> None:
 # -- Lookahead ---------------------------------------------------------------------------------------------------------
 
 
-def test_lookahead_step_by_step() -> None:
+@pytest.mark.parametrize("end", [23, 25])
+def test_lookahead_step_by_step(end: int) -> None:
     """Beside the recursion with numbers; what was saved in the middle goes on as if nothing had been."""
-    given = np.random.RandomState(0).randn(23)
+    given = np.random.RandomState(0).randn(end)
     slow = fast = 1.0
     expected = []
     for step, move in enumerate(given, 1):
         fast += move
-        if step % 5 == 0 or step == 23:
-            share = 1.0 if step == 23 else 0.95**5 * (step / 23) ** 3
+        if step % 5 == 0:
+            share = 0.95**5 * (step / end) ** 3
             fast = slow = share * slow + (1 - share) * fast
+        if step == end:  # of a last step that is a fifth one, both
+            fast = slow
         expected.append(fast)
     module = SimpleNamespace(net=nn.Linear(1, 1, bias=False).double())
     weight = module.net.weight.data.fill_(1.0)
-    trainer, callback, found = SimpleNamespace(global_step=0, estimated_stepping_batches=23), Lookahead(), []
+    trainer, callback, found = SimpleNamespace(global_step=0, estimated_stepping_batches=end), Lookahead(), []
     callback.on_train_start(trainer, module)  # type: ignore[arg-type]
     for step, move in enumerate(given, 1):
         if step == 13:

@@ -10,8 +10,8 @@ import torch
 from convkit_captum.perturbations import grid
 from torch import Tensor, nn
 
+from convkit import UserError
 from convkit.convnet import Wrapped
-from convkit.errors import UserError
 from convkit.explainers.occlusion import occlusion
 from convkit.plugins import find, load
 

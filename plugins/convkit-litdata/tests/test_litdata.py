@@ -1,16 +1,8 @@
 """Each image once an epoch, wherever it is read and whenever it is ended; and what is written is what was there."""
 
-import json
-import os
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import litdata
@@ -21,47 +13,11 @@ from convkit_litdata.chunks import Chunks
 from convkit_litdata.command import main
 from convkit_litdata.dataset import LitData
 from convkit_litdata.order import ChunkOrder
-from numbered import converted, data, folder, numbers
+from numbered import COUNT, converted, data, flat, folder, numbers, read, run, seen, training
 
-from convkit.datasets.file_batches import FileBatches
+from convkit import UserError
 from convkit.datasets.image_folder import ImageFolder
-from convkit.errors import UserError
 from convkit.plugins import find
-
-COUNT = 149
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return folder(tmp_path_factory.mktemp("images"), train=COUNT, val=20)
-
-
-@pytest.fixture(scope="module")
-def chunks(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return converted(images, tmp_path_factory.mktemp("chunks") / "out")
-
-
-def training(root: str | Path, *, rank: int = 0, ranks: int = 1, epoch: int = 0, **options: Any) -> FileBatches:
-    found = data(root, **options)
-    place = SimpleNamespace(root_device=torch.device("cpu"))
-    found.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, strategy=place)  # type: ignore[assignment]
-    found.setup()
-    loader = found.train_dataloader()
-    loader.sampler.set_epoch(epoch)
-    return loader
-
-
-def read(loader: FileBatches) -> list[list[int]]:
-    found = []
-    for pixels, targets in loader:
-        found.append(numbers(pixels))
-        assert targets.tolist() == [number % 2 for number in found[-1]]
-    loader.close()
-    return found
-
-
-def flat(batches: list[list[int]]) -> list[int]:
-    return [number for batch in batches for number in batch]
 
 
 def test_registered_by_this_distribution() -> None:
@@ -97,33 +53,49 @@ def test_goes_on_with_the_very_next_batch(chunks: Path, workers: int) -> None:
     first.close()
 
 
-@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_fit_on_two_ranks_of_two_workers(chunks: Path, tmp_path: Path) -> None:
+    assert run(chunks, tmp_path, ranks=2) == [0, 0]
+    assert seen(tmp_path) == [Counter(range(COUNT))] * 2
+    steps = [len((tmp_path / f"first-{rank}.jsonl").read_text().splitlines()) for rank in (0, 1)]
+    assert steps == [18, 18]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
 def test_killed_and_resumed_in_mid_epoch(chunks: Path, tmp_path: Path, ranks: int) -> None:
     """A process (or two) with two workers each, ended by SIGKILL in the second epoch, and a new one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(die_at: str) -> list[int]:
-        processes = []
-        for rank in range(ranks):
-            there = {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(ranks)} if ranks > 1 else {}
-            there |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-            words = [str(chunks), str(tmp_path), str(rank), str(ranks), "2", die_at]
-            script = [sys.executable, str(Path(__file__).with_name("numbered.py")), *words]
-            processes.append(subprocess.Popen(script, env={**os.environ, **there}))
-        return [process.wait(120) for process in processes]
-
     died_at = 13  # of nine steps an epoch
-    assert run(str(died_at)) == [-signal.SIGKILL] * ranks
-    assert run("never") == [0] * ranks
-    seen: dict[int, Counter[int]] = {0: Counter(), 1: Counter()}
-    for name in ("first", "second"):
-        for rank in range(ranks):
-            for line in (tmp_path / f"{name}-{rank}.jsonl").read_text().splitlines():
-                epoch, _, found = json.loads(line)
-                seen[epoch].update(found)
-    assert seen == {epoch: Counter(range(COUNT)) for epoch in (0, 1)}
+    assert run(chunks, tmp_path, ranks, die_at=died_at) == [-signal.SIGKILL] * ranks
+    assert run(chunks, tmp_path, ranks) == [0] * ranks
+    assert seen(tmp_path) == [Counter(range(COUNT))] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 10}, r"data\.batch_size 16, and it is 10 now, .*; go on with --data\.batch_size 16, or from"),
+        ({"seed": 4}, r"data\.seed 3, and it is 4 now"),
+        ({"mix": 4}, r"data\.mix 16, and it is 4 now"),
+        ({"root": "other"}, r"other images than are there now; go on with data\.root and data\.val_fraction as they"),
+    ],
+)
+def test_does_not_go_on_in_the_middle_of_another_order(
+    options: dict[str, Any], said: str, chunks: Path, images: Path, tmp_path: Path
+) -> None:
+    loader = training(chunks)
+    iterator = iter(loader)
+    next(iterator)
+    middle = loader.state_dict()
+    for _ in iterator:
+        pass
+    end = loader.state_dict()
+    root = options.pop("root", None)
+    other = training(converted(images, tmp_path / root, 2500) if root else chunks, **options)
+    with pytest.raises(UserError, match=said) as raised:
+        other.load_state_dict(middle)
+    assert "\n" not in str(raised.value)
+    other.load_state_dict({name: middle[name] for name in ("epoch", "next_batch")})  # of an older version's
+    other.load_state_dict(end)
+    assert sorted(flat(read(other))) == list(range(COUNT))
 
 
 # -- the order ---------------------------------------------------------------------------------------------------------
@@ -275,66 +247,3 @@ def test_a_chunk_is_fetched_once_and_ahead(chunks: Path, tmp_path: Path, monkeyp
     assert Counter(name for name in fetched if name.startswith("train/chunk")) == Counter(
         f"train/{name}" for name in loader.images.samples.parts[0].names
     )
-
-
-# -- mistakes ----------------------------------------------------------------------------------------------------------
-
-
-def spoil(name: str, content: bytes | None) -> Callable[[Path], None]:
-    def act(root: Path) -> None:
-        place = next(root.glob(name))
-        place.unlink() if content is None else place.write_bytes(content)
-
-    return act
-
-
-@pytest.mark.parametrize(
-    ("act", "said"),
-    [
-        (
-            spoil("convkit.json", None),
-            "has no convkit.json: make it from a folder of images with convkit-litdata convert",
-        ),
-        (spoil("train/index.json", None), "train is no data set of litdata's: No such file or directory: index.json"),
-        (spoil("train/chunk-0-1.bin", None), "train lacks chunk-0-1.bin; copy or convert it again"),
-        (
-            spoil("train/chunk-0-1.bin", b"123456789"),
-            "chunk-0-1.bin is not what index.json says; copy or convert it again",
-        ),
-    ],
-)
-def test_a_data_set_that_is_not_whole(act: Callable[[Path], None], said: str, chunks: Path, tmp_path: Path) -> None:
-    shutil.copytree(chunks, tmp_path / "out")
-    act(tmp_path / "out")
-    with pytest.raises(UserError) as raised:
-        read(training(tmp_path / "out"))
-    assert said in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["convert", "nowhere", "out"], "there is no folder nowhere"),
-        (["convert", "{images}", "{images}"], "is not empty; name a new folder"),
-        (["convert", "{images}", "out", "--chunk", "many"], "many"),
-        (["index", "{images}"], "is no data set of litdata's"),
-    ],
-)
-def test_mistakes_in_the_command(
-    words: list[str], said: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    assert main([word.format(images=images) for word in words]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("convkit-litdata: ")
-    assert told.count("\n") == 1
-    assert said in told
-
-
-def test_options_that_cannot_be(chunks: Path) -> None:
-    with pytest.raises(ValueError, match=r"^data.cache is for folders of photographs; leave it out$"):
-        data(chunks, cache="1GB")
-    with pytest.raises(ValueError, match=r"^data.mix is a number of chunks and cannot be 0$"):
-        data(chunks, mix=0)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from convkit import UserError
 from convkit.datasets.order import Order
-from convkit.errors import UserError
 
 
 class AlternatingFlip(Callback):

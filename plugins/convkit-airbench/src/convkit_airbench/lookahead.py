@@ -13,8 +13,8 @@ SLOWEST = 0.95**EVERY  # share that the slow weights keep, towards the end
 class Lookahead(Callback):
     """Every five steps, slow ← share · slow + (1 − share) · fast, and fast ← slow; batch norm's statistics too.
 
-    The share grows with the cube of what is done, from 0 to 0.77 (Jordan 2024, §3.4). With the last step the slow
-    weights are what the network has.
+    The share grows with the cube of what is done, from 0 to 0.77 (Jordan 2024, §3.4). After the last step the
+    network has the slow weights as they are; where that is a fifth one it makes this move first.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,10 @@ class Lookahead(Callback):
         if step == self._at:  # of several batches that make one step, not the last
             return
         self._at = step
+        if step % EVERY == 0:
+            self._follow(pl_module, SLOWEST * (step / end) ** 3)
         if step >= end > 0:
             self._follow(pl_module, 1.0)
-        elif step % EVERY == 0:
-            self._follow(pl_module, SLOWEST * (step / end) ** 3)
 
     def _follow(self, module: LightningModule, share: float) -> None:
         for name, fast in _weights(module).items():

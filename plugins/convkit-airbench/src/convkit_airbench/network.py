@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from convkit.convnet import ConvNet
+from convkit import ConvNet
 from convkit.sizes import output_shape
 from convkit_airbench.whitening import WhiteningConv, dirac, out_features
 

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 
-from convkit.convnet import ConvNet
-from convkit.schedules.base import Schedule
+from convkit import ConvNet, Schedule
 from convkit.schedules.horizon import Horizon
 from convkit.schedules.rates import StepRate
+from convkit_airbench.first_filters import WhitenFromData
 from convkit_airbench.flipping import AlternatingFlip
 from convkit_airbench.lookahead import Lookahead
 from convkit_airbench.whitening import WhiteningConv
@@ -101,7 +101,8 @@ class Airbench(Schedule):
         return 1 + (self.end - 1) * min((share - self.peak) / (1 - self.peak), 1.0)
 
     def callbacks(self) -> list[Callback]:
-        asked = ((self.lookahead, Lookahead), (self.alternating_flip, AlternatingFlip))
+        # The whitening first: Lookahead's slow weights begin with it.
+        asked = ((True, WhitenFromData), (self.lookahead, Lookahead), (self.alternating_flip, AlternatingFlip))
         return [*super().callbacks(), *(kind() for wanted, kind in asked if wanted)]
 
 

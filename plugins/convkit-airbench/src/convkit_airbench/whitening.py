@@ -16,8 +16,9 @@ class WhiteningConv(nn.Module):
     """N×C×H×W images to N×8C×(H-1)×(W-1): each principal direction's share in each 2×2 patch (Jordan 2024, §3.2).
 
     The filters are the eigenvectors of the patches' second moments over the root of their eigenvalues, and the
-    negatives of those, so that a nonlinearity loses neither sign. They are set by the first batch that is trained on,
-    by those of all ranks together, and stay as they are; what is learned is a bias. Until then they are the pixels.
+    negatives of those, so that a nonlinearity loses neither sign. They are set before the first step by the
+    schedule ``airbench`` (see ``first_filters``), or by the first batch that is trained on, by those of all ranks
+    together, and stay as they are; what is learned is a bias. Until then they are the pixels.
     """
 
     weight: Tensor

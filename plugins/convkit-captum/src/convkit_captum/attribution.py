@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convkit.errors import UserError
+from convkit import UserError
 from convkit.explainers.base import Subject, chosen, output_at, subject
 
 Score = Callable[[Tensor, Tensor], Tensor]

@@ -6,7 +6,8 @@ import torch
 from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from convkit.errors import UserError, did_you_mean
+from convkit import UserError
+from convkit.errors import did_you_mean
 from convkit_captum.attribution import check, explained, reseed
 
 Kind = Literal["smoothgrad", "smoothgrad_sq", "vargrad"]

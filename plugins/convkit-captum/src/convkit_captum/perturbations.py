@@ -5,7 +5,7 @@ from captum._utils.models.linear_model import SkLearnRidge  # type: ignore[impor
 from captum.attr import FeatureAblation, Lime  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from convkit.errors import UserError
+from convkit import UserError
 from convkit_captum.attribution import check, explained, reseed
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from convkit.errors import UserError
+from convkit import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         return _run(given)
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:  # the last one of a disk that is full, or read only
         print(f"convkit-litdata: {error}", file=sys.stderr)
         return 2
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from convkit import UserError
 from convkit.datasets.class_folders import ClassFolders
 from convkit.datasets.files import Files
-from convkit.errors import UserError
 from convkit_litdata.chunks import INDEX, Chunks
 from convkit_litdata.dataset import DESCRIPTION, LABELS
 

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convkit.datasets.augment import Augment
-from convkit.datasets.class_folders import Rows
 from convkit.datasets.crops import View
 from convkit.datasets.decoded_cache import parse_size
 from convkit.datasets.divided import spread
-from convkit.datasets.file_batches import FileBatches, Finish
+from convkit.datasets.file_batches import Finish
 from convkit.datasets.file_statistics import SAMPLE, measured
 from convkit.datasets.photographs import Photographs
 from convkit.datasets.statistics import Statistics
-from convkit.errors import UserError
+from convkit_litdata.batches import ChunkBatches
 from convkit_litdata.chunks import Chunks
 from convkit_litdata.local_copy import fetched_text, is_remote
+from convkit_litdata.mistakes import ReadError
 from convkit_litdata.order import ChunkOrder
 from convkit_litdata.pictures import ChunkImages, Samples
 
@@ -56,21 +56,34 @@ class LitData(Photographs):
         self.parts: dict[str, str] = described["parts"]
         self.class_names = list(described["class_names"])
         self.num_classes = len(self.class_names)
-        self._batches: list[FileBatches] = []
+        self._batches: list[ChunkBatches] = []
 
-    def load(self) -> tuple[Samples, dict[str, Rows]]:
+    def load(self) -> tuple[Samples, dict[str, NDArray[np.int64]]]:
         chunks, labels, rows = [], [], {}
         first = 0
         for name, folder in self.parts.items():
             where = self.root if folder == "." else f"{self.root}/{folder}"
             part = Chunks(where, self.cache_dir, self.disk)
-            of_part = np.load(io.BytesIO(_read(where, LABELS))).astype(np.int64)
-            if len(of_part) != len(part):
-                raise UserError(f"{where} has {len(part)} samples, but {len(of_part)} labels; convert it again")
+            of_part = self._labels(where, len(part))
             chunks.append(part)
             labels.append(of_part)
             rows[name] = np.arange(first, first := first + len(part))
         return Samples(self.root, chunks, np.concatenate(labels)), rows
+
+    def _labels(self, where: str, count: int) -> NDArray[np.int64]:
+        again = "convert it again, or convkit-litdata index writes it anew"
+        try:
+            labels: NDArray[np.int64] = np.load(io.BytesIO(_read(where, LABELS))).astype(np.int64)
+        except (OSError, ValueError, EOFError) as error:
+            cause = getattr(error, "strerror", None) or "it is no array of whole numbers"
+            raise ReadError(f"{where}/{LABELS} cannot be read: {cause}; {again}") from error
+        if labels.shape != (count,):
+            raise ReadError(f"{where} has {count} samples, but {labels.size} labels; {again}")
+        if count and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            raise ReadError(
+                f"{where}/{LABELS} goes from {labels.min()} to {labels.max()} with {self.num_classes} classes; {again}"
+            )
+        return labels
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -80,7 +93,7 @@ class LitData(Photographs):
 
     def loader(
         self, split: str, *, train: bool = False, few: int | None = None, view: View | None = None
-    ) -> FileBatches:
+    ) -> ChunkBatches:
         rows = self.splits[split][spread(len(self.splits[split]), few)]
         plain = self.order(split, len(rows), shuffle=train)
         order = ChunkOrder(
@@ -94,7 +107,7 @@ class LitData(Photographs):
         )
         images = self._images(view or (self.train_view if train else self.view), rows, order)
         finish = Finish(self.mean, self.std, self.augment if train else Augment(), self.device)
-        self._batches.append(FileBatches(images, rows, order, finish, self.workers, self._left_out))
+        self._batches.append(ChunkBatches(images, rows, order, finish, self.workers, self._left_out))
         return self._batches[-1]
 
     def pick(self, split: str, positions: Tensor) -> Tensor:
@@ -102,7 +115,7 @@ class LitData(Photographs):
         order = ChunkOrder(self._numbers(rows), len(rows), seed=0, shuffle=False)
         finish = Finish(self.mean, self.std, Augment(), torch.device("cpu"))
         return torch.cat(
-            [images for images, _ in FileBatches(self._images(self.view, rows, order), rows, order, finish, 0, None)]
+            [images for images, _ in ChunkBatches(self._images(self.view, rows, order), rows, order, finish, 0, None)]
         )
 
     def teardown(self, stage: str | None = None) -> None:
@@ -136,13 +149,18 @@ def _described(root: str) -> dict[str, Any]:
     """What the data set says of itself.
 
     Raises:
-        UserError: nothing.
+        UserError: nothing, or nothing that makes sense.
     """
+    way = (
+        "make it from a folder of images with convkit-litdata convert, "
+        "or from a data set of litdata's with convkit-litdata index"
+    )
     try:
         described: dict[str, Any] = json.loads(_read(root, DESCRIPTION))
-        return described
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{root} has no {DESCRIPTION}: make it from a folder of images with convkit-litdata convert, "
-            "or from a data set of litdata's with convkit-litdata index"
-        ) from error
+    except OSError as error:
+        raise ReadError(f"{root} has no {DESCRIPTION}: {way}") from error
+    except ValueError as error:
+        raise ReadError(f"{root}/{DESCRIPTION} is damaged: {way}") from error
+    if not isinstance(described, dict) or not described.get("parts") or not described.get("class_names"):
+        raise ReadError(f"{root}/{DESCRIPTION} names no parts or no classes: {way}")
+    return described

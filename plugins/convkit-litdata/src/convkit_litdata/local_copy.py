@@ -10,9 +10,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from convkit.errors import UserError
+from convkit_litdata.mistakes import ReadError
 
 ADDRESSES = ("s3://", "gs://", "azure://", "r2://", "local:")  # litdata's downloaders; the last copies a folder
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # where storage is not Amazon's own
 _WAIT = 0.02  # seconds between looks at what another process fetches
 
 
@@ -82,14 +83,17 @@ def download(remote: str, name: str, path: Path) -> None:
         UserError: it cannot.
     """
     # Here, as it takes seconds: who reads a folder on disk has no use for it.
-    from litdata.streaming.downloader import get_downloader  # type: ignore[import-untyped]
+    from litdata.streaming import downloader as of_litdata  # type: ignore[import-untyped]
 
+    if any(os.environ.get(name, "").startswith("http://") for name in ENDPOINTS):
+        of_litdata._OBSTORE_AVAILABLE = False  # of its two clients the one that takes https alone
     try:
-        downloader: Any = get_downloader(remote, str(path.parent), [])
+        downloader: Any = of_litdata.get_downloader(remote, str(path.parent), [])
         downloader.download_file(f"{remote}/{name}", str(path))
     except Exception as error:  # each kind of storage has its own
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{remote}/{name} cannot be fetched: {cause}") from error
+        # Some add all that they know of the request.
+        cause = " ".join(str(error).partition("Debug source:")[0].split()) or type(error).__name__
+        raise ReadError(f"{remote}/{name} cannot be fetched: {cause}") from error
 
 
 def fetched_text(remote: str, name: str) -> bytes:

@@ -15,6 +15,7 @@ from convkit.datasets.decoded_cache import Decoded, DecodedCache
 from convkit.datasets.fetch import Fetched, ImageFiles, Request
 from convkit.datasets.files import Files
 from convkit_litdata.chunks import Chunks
+from convkit_litdata.mistakes import ReadError, SampleError
 from convkit_litdata.order import ChunkOrder
 
 FETCHING = 4  # threads of each process
@@ -49,9 +50,22 @@ class Samples(Files):
         return b"\0".join([*(part.index for part in self.parts), rows.tobytes()])
 
     def picture(self, row: int) -> Pixels:
-        """One sample, decoded when its pixels are asked for."""
+        """One sample, decoded when its pixels are asked for.
+
+        Raises:
+            Unreadable: it is damaged.
+            UserError: its chunk is, or it is not of the class that it is said to be.
+        """
         part, place = self.place(row)
-        image = part.sample(place).image
+        try:
+            image, label = part.sample(place)
+        except SampleError as error:
+            raise Unreadable(str(error)) from error
+        if label != self.targets[row]:
+            raise ReadError(
+                f"{part.where}: sample {place} is of class {label}, and labels.npy says {self.targets[row]}; "
+                "convkit-litdata index writes it anew"
+            )
         if isinstance(image, bytearray):
             return Picture(np.frombuffer(image, dtype=np.uint8))
         return Decoded(_pixels(image))
