@@ -1,10 +1,13 @@
 """Each clause of a contract tells the plugin that breaks it, in a sentence with what to do; whole ones pass all."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
@@ -119,6 +122,70 @@ class Overwritten(Net):
 
 class NoHeads(Net):
     aux_heads = {"early": "head"}
+
+
+class WideInTraining(Net):
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return torch.cat([logits, logits[:, :1]], 1) if self.training else logits
+
+
+class NarrowHead(Net):
+    aux_heads = {"early": "early"}
+
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        super().__init__(num_classes, image_shape)
+        self.early = nn.Linear(num_classes, 3)
+
+    def forward(self, images: Tensor) -> Any:
+        logits = super().forward(images)
+        return Outputs(logits, {"early": self.early(logits)}) if self.training else logits
+
+
+class PythonsChance(Net):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * (random.random() if self.training else 1.0)
+
+
+class Gregarious(Net):
+    """Normalised by the batch it is in, when evaluated too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward((images - images.mean(0)) * 1.5 if len(images) > 1 else images)
+
+
+class Idle(Spare):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + 0 * self.spare.weight.sum() + 0 * self.spare.bias.sum()
+
+
+class StartsAtZero(Net):
+    """Keeps the contract: its last scale is 0 at first, and hides the gradient of what is before."""
+
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        super().__init__(num_classes, image_shape)
+        nn.init.zeros_(self.norm.weight)
+        nn.init.ones_(self.norm.bias)
+
+
+class Rank(Net):
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        super().__init__(num_classes, image_shape)
+        if dist.is_initialized():
+            nn.init.constant_(self.head.bias, dist.get_rank())
+
+
+class ByRank(Net):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + (dist.get_rank() if dist.is_initialized() else 0)
+
+
+class Asserting(Net):
+    """Keeps the contract: an assertion is a way to refuse a size."""
+
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        assert image_shape[0] == 1
+        super().__init__(num_classes, image_shape)
 
 
 class Untyped(Net):
@@ -259,6 +326,13 @@ class HeadOnly(Plain):
         return [{"params": list(net.head.parameters()), "name": "head"}]  # type: ignore[union-attr]
 
 
+class LeavesOut(Plain):
+    """Its groups are whole, and its optimizer has others."""
+
+    def optimizers(self, net: ConvNet, trainer: Trainer) -> Any:
+        return torch.optim.SGD(net.head.parameters(), lr=self.lr)  # type: ignore[union-attr]
+
+
 class Twice(Plain):
     def param_groups(self, net: ConvNet) -> list[dict[str, Any]]:
         return [{"params": list(net.parameters())}, {"params": list(net.head.parameters())}]  # type: ignore[union-attr]
@@ -340,6 +414,46 @@ def leaves_a_hook(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
     return gradient(net, images, targets)
 
 
+def leaves_an_option(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    for module in net.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return gradient(net, images, targets)
+
+
+def leaves_another_module(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    net.inner[2] = nn.Softplus()  # type: ignore[index, operator]
+    return gradient(net, images, targets)
+
+
+def leaves_another_forward(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    net.forward = type(net).forward.__get__(net)  # type: ignore[method-assign]
+    return gradient(net, images, targets)
+
+
+def leaves_a_hook_of_a_tensor(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    next(net.parameters()).register_hook(lambda grad: grad)
+    return gradient(net, images, targets)
+
+
+def leaves_other_targets(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    found = gradient(net, images, targets)
+    targets.zero_()
+    return found
+
+
+def leaves_numpys_state(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    np.random.rand()
+    return gradient(net, images, targets)
+
+
+def leaves_autograd_off(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
+    torch.set_grad_enabled(True)
+    found = gradient(net, images, targets)
+    torch.set_grad_enabled(False)
+    return found
+
+
 def leaves_a_hook_behind_an_error(net: ConvNet, images: Tensor, targets: Tensor) -> Tensor:
     hook = net.stage("conv1").register_forward_hook(lambda *_: None)
     found = gradient(net, images, targets)
@@ -375,6 +489,11 @@ BROKEN: list[tuple[Callable[..., list[Outcome]], Any, str, str]] = [
     (architecture.examine, Dense, "small image", "an image too small fails in forward only"),
     (architecture.examine, Spare, "backward", "spare.weight, spare.bias gets no gradient"),
     (architecture.examine, NoHeads, "backward", "Outputs.aux has [] and aux_heads ['early']"),
+    (architecture.examine, Idle, "backward", "the gradient of spare.weight, spare.bias is 0 throughout"),
+    (architecture.examine, WideInTraining, "backward", "in training the logits are 4×8 for 4×7"),
+    (architecture.examine, NarrowHead, "backward", "in training early are 4×3 for 4×7"),
+    (architecture.examine, PythonsChance, "seed", "a training pass gives other logits under the same seed"),
+    (architecture.examine, Gregarious, "evaluation", "an image alone has other logits than among others"),
     (architecture.examine, Noisy, "evaluation", "draw nothing at random"),
     (architecture.examine, Counting, "evaluation", "evaluation changes seen"),
     (architecture.examine, Unseeded, "seed", "conv.weight differs under the same seed"),
@@ -398,6 +517,7 @@ BROKEN: list[tuple[Callable[..., list[Outcome]], Any, str, str]] = [
     (dataset.examine, Opened, "pickling", "cannot be pickled"),
     (schedule.examine, Few, "target", "Few is no Schedule"),
     (schedule.examine, HeadOnly, "groups", "is in no group"),
+    (schedule.examine, LeavesOut, "groups", "is in no group of the optimizers of a fit"),
     (schedule.examine, Twice, "groups", "is in several groups"),
     (schedule.examine, Nameless, "losses", "no 'loss'"),
     (schedule.examine, Detached, "losses", "do not detach it"),
@@ -411,11 +531,25 @@ BROKEN: list[tuple[Callable[..., list[Outcome]], Any, str, str]] = [
     (explainer.examine, leaves_gradients, "no trace", "changes .grad"),
     (explainer.examine, leaves_a_mode, "no trace", "changes modes"),
     (explainer.examine, leaves_a_hook, "no trace", "changes hooks"),
+    (explainer.examine, leaves_an_option, "no trace", "changes what a module holds"),
+    (explainer.examine, leaves_another_module, "no trace", "changes which modules it has"),
+    (explainer.examine, leaves_another_forward, "no trace", "changes what a module holds"),
+    (explainer.examine, leaves_a_hook_of_a_tensor, "no trace", "changes hooks"),
+    (explainer.examine, leaves_other_targets, "no trace", "changes the targets"),
+    (explainer.examine, leaves_numpys_state, "no trace", "changes numpy's random state"),
+    (explainer.examine, leaves_autograd_off, "no trace", "leaves autograd switched"),
     (explainer.examine, leaves_a_hook_behind_an_error, "after an exception", "changes hooks"),
     (explainer.examine, swallows, "after an exception", "swallows the network's own error"),
     (explainer.examine, without_inference, "in inference", "fails in torch.inference_mode"),
 ]
-WHOLE = [(architecture.examine, Net), (dataset.examine, Few), (schedule.examine, Plain), (explainer.examine, gradient)]
+WHOLE = [
+    (architecture.examine, Net),
+    (architecture.examine, StartsAtZero),
+    (architecture.examine, Asserting),
+    (dataset.examine, Few),
+    (schedule.examine, Plain),
+    (explainer.examine, gradient),
+]
 
 
 def tried(examine: Callable[..., list[Outcome]], target: Any, ranks: int = 1) -> list[Outcome]:
@@ -453,6 +587,8 @@ def test_every_clause_has_one_that_breaks_it() -> None:
     ("examine", "target", "line"),
     [
         (architecture.examine, Spare, "raised"),
+        (architecture.examine, Rank, "the ranks begin with different weights"),
+        (architecture.examine, ByRank, "the ranks have different logits for one image"),
         (dataset.examine, Undivided, "2 ranks read 6 test images more than once"),
         (dataset.examine, Everything, "train images more than once"),
         (architecture.examine, Net, ""),

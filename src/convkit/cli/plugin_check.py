@@ -12,14 +12,16 @@ from convkit.plugins import Plugin
 from convkit.requirements import article
 
 HELP = """\
-convkit plugins check NAME [--kind KIND] [--option NAME=VALUE …] [--ranks N] [--json]
+convkit plugins check NAME [--kind KIND] [--option NAME=VALUE …] [--image_shape C,H,W] [--ranks N]
+                           [--json]
 
 Tries whether a plugin keeps the contract of its kind, clause by clause: docs/plugins.md has them. A clause that does
-not hold is a line that says what is wrong and what to do, and the exit status is 1.
+not hold is a line that says what is wrong and what to do. The exit status is 1 where one fails or cannot be judged.
 
   NAME                 a short name, or distribution:name
   --kind KIND          architecture, dataset, schedule or explainer, where several have that name
   --option NAME=VALUE  an option of the plugin's own, such as root=DIR of a data set
+  --image_shape C,H,W  of an architecture; by default the first of some usual ones that it takes
   --ranks N            processes of the clause about several ranks (2); 1 leaves it out
   --json               the clauses as JSON
 """
@@ -33,6 +35,7 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--kind", choices=list(plugins.GROUPS))
     parser.add_argument("--option", nargs="+", default=[], action="extend", metavar="NAME=VALUE")
+    parser.add_argument("--image_shape", type=_image_shape, metavar="C,H,W")
     parser.add_argument("--ranks", type=int, default=2, metavar="N")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
@@ -42,19 +45,30 @@ def main(command: str, arguments: list[str]) -> int:
     # From here on it computes: this import takes seconds.
     from convkit.cli.plugin_trial import outcomes
 
-    found = outcomes(plugin, target, options, given.ranks)
+    found = outcomes(plugin, target, options, given.ranks, given.image_shape)
     failed = [outcome for outcome in found if outcome.held is False]
+    unknown = [outcome.clause for outcome in found if outcome.held is None]
+    status = 1 if failed or unknown else 0
     if given.json:
+        holds = False if failed else None if unknown else True
         clauses = [outcome._asdict() for outcome in found]
-        print(json.dumps({**plugin.as_dict(), "holds": not failed, "clauses": clauses}, indent=1, ensure_ascii=False))
-        return 1 if failed else 0
+        print(json.dumps({**plugin.as_dict(), "holds": holds, "clauses": clauses}, indent=1, ensure_ascii=False))
+        return status
     print(plugin)
     width = max(len(outcome.clause) for outcome in found)
     for outcome in found:
         verdict = {True: "holds", False: "FAILS", None: "left out"}[outcome.held]
         print(f"  {outcome.clause:<{width}}  {verdict:<8}  {outcome.said}".rstrip())
-    print(f"{len(failed)} of {len(found)} clauses fail" if failed else "no clause fails")
-    return 1 if failed else 0
+    if failed:
+        print(f"{len(failed)} of {len(found)} clauses fail")
+    else:
+        print(f"not judged: {', '.join(unknown)}, and what comes after" if unknown else "no clause fails")
+    return status
+
+
+def _image_shape(text: str) -> tuple[int, int, int]:
+    channels, height, width = (int(part) for part in text.split(","))
+    return channels, height, width
 
 
 def _named(name: str, kind: str | None) -> Plugin:

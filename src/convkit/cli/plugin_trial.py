@@ -10,8 +10,8 @@ from convkit.plugins import Plugin
 from convkit.testing import architecture, dataset, explainer, schedule
 from convkit.testing.contract import Outcome
 
+Shape = tuple[int, int, int]
 EXAMINE: dict[str, Callable[[Any, int, Mapping[str, Any]], list[Outcome]]] = {
-    "architecture": lambda target, ranks, options: architecture.examine(target, None, ranks, options),
     "dataset": dataset.examine,
     "schedule": schedule.examine,
     "explainer": lambda target, ranks, options: explainer.examine(target, None, None, options),
@@ -20,17 +20,21 @@ FROM_THE_DATA = {"architecture": ("num_classes", "image_shape")}
 OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
-def outcomes(plugin: Plugin, target: Any, options: Mapping[str, Any], ranks: int) -> list[Outcome]:
+def outcomes(
+    plugin: Plugin, target: Any, options: Mapping[str, Any], ranks: int, image_shape: Shape | None = None
+) -> list[Outcome]:
     """What each clause of its kind's contract found.
 
     Raises:
-        UserError: it has no such option, or needs one that is not given.
+        UserError: it has no such option, needs one that is not given, or is no architecture and has no image shape.
     """
     quiet()
     if callable(target):
         known = _parameters(target)
         from_the_data = FROM_THE_DATA.get(plugin.kind, ())
         for name in options:
+            if name in from_the_data:
+                raise UserError(f"{name} comes from the data, and is no option of {plugin}; give --image_shape C,H,W")
             if name not in known:
                 raise UserError(f"{plugin} has no option {name!r}{did_you_mean(name, list(known))}")
         needed = [
@@ -42,6 +46,10 @@ def outcomes(plugin: Plugin, target: Any, options: Mapping[str, Any], ranks: int
         if needed and plugin.kind != "explainer" and known.keys() >= {*from_the_data}:
             ways = " ".join(f"{name}=VALUE" for name in needed)
             raise UserError(f"{plugin} cannot be made without {', '.join(needed)}; give --option {ways}")
+    if plugin.kind == "architecture":
+        return architecture.examine(target, image_shape, ranks, options)
+    if image_shape is not None:
+        raise UserError(f"--image_shape is for architectures, not for {plugin}")
     return EXAMINE[plugin.kind](target, ranks, options)
 
 

@@ -3,23 +3,21 @@
 import copy
 import io
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from convkit.convnet import ConvNet, as_outputs
 from convkit.sizes import times
 from convkit.testing.contract import Clause, Failure, Outcome, check_target, demand, enforce, judge, refusal, some, told
-from convkit.testing.ranks import on_ranks
+from convkit.testing.replicas import agree
 
 Shape = tuple[int, int, int]
-SIDES = (32, 64, 96, 128, 224)  # of a square image: the smallest that the architecture takes is used
+SIDES = (32, 28, 64, 96, 128, 224, 299)
 CLASSES = 7
 
 
@@ -40,13 +38,19 @@ class Architecture:
     def image_shape(self) -> Shape:
         if self.shape:
             return self.shape
-        why = None
+        why: str | None = None
         for side in SIDES:
-            if (why := refusal(lambda side=side: self.build((3, side, side)))) is None:  # type: ignore[misc]
-                return (3, side, side)
-        raise Failure(
-            f"takes no square image of {', '.join(map(str, SIDES))} pixels ({why}); name a shape that it takes"
-        )
+            for channels in (3, 1):
+                try:
+                    why = refusal(lambda: self.build((channels, side, side)))  # noqa: B023
+                except Failure:
+                    raise
+                except Exception as error:  # such as an assertion
+                    why = told(error)
+                if why is None:
+                    return (channels, side, side)
+        sides = ", ".join(map(str, SIDES))
+        raise Failure(f"takes no square image of {sides} pixels, coloured or grey ({why}); name one that it takes")
 
     @cached_property
     def net(self) -> ConvNet:
@@ -77,7 +81,8 @@ def check_architecture(factory: Any, *, image_shape: Shape | None = None, ranks:
 
     Args:
         factory: what the entry point names: a ``ConvNet`` class, or a function that is annotated to return one.
-        image_shape: C×H×W; by default the smallest of 32, 64, 96, 128 and 224 pixels square that it takes.
+        image_shape: C×H×W; by default the first of 32, 28, 64, 96, 128, 224 and 299 pixels square, with three
+            channels or one, that it takes.
         ranks: processes of the last clause, which takes seconds; 1 leaves it out.
         options: the architecture's own.
 
@@ -94,7 +99,7 @@ def target(subject: Architecture) -> None:
 
 
 def builds(subject: Architecture) -> None:
-    """For some square image of three channels it makes a ``ConvNet``."""
+    """For some square image of three channels, or of one, it makes a ``ConvNet``."""
     made = type(subject.net).__name__
     demand(isinstance(subject.net, ConvNet), f"makes a {made}; return a convkit.ConvNet")
 
@@ -142,32 +147,63 @@ def backward(subject: Architecture) -> None:
     outputs = as_outputs(net(subject.images()))
     heads, named = list(outputs.aux), list(net.aux_heads)
     demand(heads == named, f"Outputs.aux has {heads} and aux_heads {named}; give both the same names in one order")
+    for name, logits in (("the logits", outputs.logits), *outputs.aux.items()):
+        sizes, wanted = times(tuple(logits.shape)), f"{len(subject.images())}×{CLASSES}"
+        demand(sizes == wanted, f"in training {name} are {sizes} for {wanted}; let each head have num_classes outputs")
     total = sum(logits.square().sum() for logits in (outputs.logits, *outputs.aux.values()))
     demand(isinstance(total, Tensor) and total.requires_grad, "the logits have no graph; do not detach them")
     total.backward()  # type: ignore[union-attr]
     learning = {name: each for name, each in net.named_parameters() if each.requires_grad}
     unused = [name for name, each in learning.items() if each.grad is None]
     demand(not unused, f"{some(unused)} gets no gradient; use each parameter in forward or do not make it")
+    idle = _idle(subject, [name for name, each in learning.items() if each.grad is not None and not each.grad.any()])
+    demand(not idle, f"the gradient of {some(idle)} is 0 throughout; let the logits depend on it, or do not make it")
     endless = [name for name, each in learning.items() if each.grad is not None and not each.grad.isfinite().all()]
     demand(not endless, f"the gradient of {some(endless)} is not finite; look at what forward divides by")
 
 
+def _idle(subject: Architecture, names: list[str]) -> list[str]:
+    """Those whose gradient stays 0 when all weights are others: a weight that starts at 0 may hide those before it."""
+    for seed in range(3 if names else 0):
+        net = copy.deepcopy(subject.net).train()
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for each in net.parameters():
+                each.add_(0.1 * torch.randn_like(each))
+        outputs = as_outputs(net(subject.images()))
+        sum(logits.square().sum() for logits in (outputs.logits, *outputs.aux.values())).backward()  # type: ignore[union-attr]
+        own = dict(net.named_parameters())
+        names = [name for name in names if own[name].grad is not None and not own[name].grad.any()]  # type: ignore[union-attr]
+    return names
+
+
 def evaluation(subject: Architecture) -> None:
-    """In evaluation the same images give the same logits, and nothing of the network changes."""
+    """In evaluation the same images give the same logits, alone and among others; nothing in the network changes."""
     net = subject.net.eval()
     before = copy.deepcopy(net.state_dict())
     first, second = subject.logits(net), subject.logits(net)
     demand(torch.equal(first, second), "evaluates twice to different logits; draw nothing at random when not training")
     changed = [name for name, value in net.state_dict().items() if not torch.equal(value, before[name])]
     demand(not changed, f"evaluation changes {some(changed)}; write to buffers only while training")
+    with torch.no_grad():
+        alone = torch.cat([net(image[None]) for image in subject.images()])
+    near = torch.allclose(alone, first, rtol=1e-3, atol=1e-3 * float(first.abs().max()))
+    demand(near, "an image alone has other logits than among others; let none look at the rest of the batch")
 
 
 def seed(subject: Architecture) -> None:
-    """Built twice under one seed it has the same weights."""
+    """Under one seed it has the same weights, built twice, and a training pass gives the same logits."""
     torch.manual_seed(0)
     again = subject.build().state_dict()
     other = [name for name, value in subject.net.state_dict().items() if not torch.equal(value, again[name])]
     demand(not other, f"{some(other)} differs under the same seed; draw from torch's default generator")
+    trained = []
+    for _ in range(2):
+        net = copy.deepcopy(subject.net).train()
+        torch.manual_seed(3)
+        trained.append(as_outputs(net(subject.images())).logits)
+    way = "draw from torch's default generator"
+    demand(torch.equal(*trained), f"a training pass gives other logits under the same seed; {way}")
 
 
 def state_dict(subject: Architecture) -> None:
@@ -231,22 +267,9 @@ def stages(subject: Architecture) -> None:
 
 
 def two_ranks(subject: Architecture) -> None:
-    """Two steps of DDP on two processes, which raises where a parameter is unused, give the same gradients on both."""
-    given = (subject.factory, dict(subject.options), subject.image_shape)
-    found: Sequence[float] = on_ranks(subject.ranks, _train, *given)
-    demand(len(set(found)) == 1, "the ranks have different gradients after a step; draw no parameter by rank")
-
-
-def _train(factory: Any, options: Mapping[str, Any], shape: Shape) -> float:
-    dist.init_process_group("gloo")
-    replica = DistributedDataParallel(factory(CLASSES, shape, **options))
-    total = 0.0
-    for _ in range(2):
-        outputs = as_outputs(replica(torch.randn(2, *shape)))
-        sum(logits.square().sum() for logits in (outputs.logits, *outputs.aux.values())).backward()  # type: ignore[union-attr]
-        total = sum(float(each.grad.double().abs().sum()) for each in replica.parameters() if each.grad is not None)
-        replica.zero_grad()
-    return total
+    """On two processes, each with images of its own, it has the same weights from the start, uses every parameter (DDP
+    raises otherwise), and gives one image the same logits."""
+    agree(subject.ranks, subject.factory, subject.options, subject.image_shape)
 
 
 CLAUSES: list[Clause[Architecture]] = [

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from convkit.convnet import ConvNet, Wrapped
-from convkit.testing.contract import Clause, Failure, Outcome, demand, enforce, judge, told
+from convkit.testing.contract import Clause, Failure, Outcome, demand, enforce, judge, some, told
+from convkit.testing.traces import differences, state
 
 CLASSES = 5
 
@@ -39,28 +40,37 @@ class Explaining:
     options: Mapping[str, Any]
     given: ConvNet | None = None
     pixels: Tensor | None = None
+    switched: bool = False  # whether it left autograd on or off, other than it was
 
     @cached_property
     def net(self) -> ConvNet:
-        return self.fresh()
-
-    def fresh(self) -> ConvNet:
         return copy.deepcopy(self.given) if self.given is not None else small()
 
     @cached_property
     def images(self) -> Tensor:
-        given = self.pixels
-        return given if given is not None else torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+        if self.pixels is not None:
+            return self.pixels.clone()
+        return torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
-    @property
+    @cached_property
     def targets(self) -> Tensor:
         return torch.arange(len(self.images)) + 1
+
+    def renew(self) -> None:
+        """All as nobody has explained it yet: what was changed once is not changed again."""
+        for name in ("net", "images", "targets"):
+            vars(self).pop(name, None)
 
     def __call__(self) -> Tensor:
         images = self.images
         if "average" in inspect.signature(self.function).parameters:  # it makes its own image, from the average one
             images = torch.zeros_like(images)
-        found: Tensor = self.function(self.net, images, self.targets, **self.options)
+        before = torch.is_grad_enabled()
+        try:
+            found: Tensor = self.function(self.net, images, self.targets, **self.options)
+        finally:
+            self.switched |= before != torch.is_grad_enabled()
+            torch.set_grad_enabled(before)  # or the clauses behind this one fail
         return found
 
 
@@ -92,6 +102,8 @@ def target(subject: Explaining) -> None:
     demand(callable(subject.function), f"the target is a {type(subject.function).__name__}; name a function")
     parameters = list(inspect.signature(subject.function).parameters.values())
     demand(len(parameters) >= 3, "takes too little; give it (net, images, targets, *, options)")
+    bare = [each.name for each in parameters[:3] if each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD)]
+    demand(not bare, f"{some(bare)} cannot be given by place; take (net, images, targets) first")
     for each in parameters[3:]:
         named = each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD) and each.default is not each.empty
         demand(named, f"the option {each.name} has no default; give it one")
@@ -117,7 +129,8 @@ def repeats(subject: Explaining) -> None:
 
 
 def no_trace(subject: Explaining) -> None:
-    """Parameters, buffers, ``.grad``, ``requires_grad``, modes, hooks, images and the random state are as before."""
+    """The network (weights, buffers, ``.grad``, modes, modules and what they hold, hooks), images and targets, random
+    states and torch's switches are as before."""
     _traceless(subject, subject)
 
 
@@ -158,41 +171,13 @@ def in_inference(subject: Explaining) -> None:
 
 
 def _traceless(subject: Explaining, run: Callable[[], object]) -> None:
-    # A network that nobody has explained yet: what was changed once is not changed again.
-    net = subject.net = subject.fresh()
-    images = subject.images
-    before, pixels, random = _state(net), images.clone(), torch.get_rng_state()
+    subject.renew()
+    given = (subject.net, subject.images, subject.targets)
+    before = state(*given)
     run()
-    for what, value in _state(net).items():
-        same = before[what].equal(value) if isinstance(value, _Kept) else before[what] == value
-        demand(same, f"changes {what}; restore what you change in a finally block")
-    demand(torch.equal(images, pixels) and not images.requires_grad, "changes the images; work on a copy")
-    demand(torch.equal(random, torch.get_rng_state()), "moves the random state; draw inside torch.random.fork_rng")
-
-
-class _Kept:
-    """Tensors by name."""
-
-    def __init__(self, tensors: Mapping[str, Tensor | None]) -> None:
-        self.tensors = {name: None if value is None else value.detach().clone() for name, value in tensors.items()}
-
-    def equal(self, other: "_Kept") -> bool:
-        return self.tensors.keys() == other.tensors.keys() and all(
-            mine is theirs if mine is None or theirs is None else torch.equal(mine, theirs)
-            for mine, theirs in zip(self.tensors.values(), other.tensors.values(), strict=True)
-        )
-
-
-def _state(net: nn.Module) -> dict[str, Any]:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        "parameters": _Kept(dict(net.named_parameters())),
-        "buffers": _Kept(dict(net.named_buffers())),
-        ".grad": _Kept({name: each.grad for name, each in net.named_parameters()}),
-        "requires_grad": [each.requires_grad for each in net.parameters()],
-        "modes": [module.training for module in net.modules()],
-        "hooks": [len(getattr(module, name)) for module in net.modules() for name in hooks],
-    }
+    demand(not subject.switched, "leaves autograd switched; use `with torch.no_grad()` around what needs it")
+    changed = differences(before, state(*given))
+    demand(not changed, f"changes {some(changed)}; work inside convkit.explainers.base.subject, or restore it yourself")
 
 
 CLAUSES: list[Clause[Explaining]] = [

@@ -34,7 +34,7 @@ class Tiny(ConvNet):
 
     def __init__(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.conv, self.norm, self.relu = nn.Conv2d(image_shape[0], 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+        self.conv, self.norm, self.relu = nn.Conv2d(image_shape[0], 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()
         self.early, self.head = nn.Linear(4, num_classes), nn.Linear(4, num_classes)
 
     def forward(self, images: Tensor) -> Tensor | Outputs:
@@ -67,6 +67,7 @@ class Watched(Callback):
 
     rates: list[dict[str, float]] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)  # parameters by name, once for each group of an optimizer
     checkpoint: Path | None = None
     at: int = 0
 
@@ -80,6 +81,9 @@ class Watched(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
+        names = {id(each): name for name, each in pl_module.net.named_parameters()}
+        groups = (group for optimizer in trainer.optimizers for group in optimizer.param_groups)
+        self.held = [names.get(id(each), "?") for group in groups for each in group["params"]]
         self.weights = {name: value.detach().clone() for name, value in pl_module.net.state_dict().items()}
 
 
@@ -148,17 +152,20 @@ def builds(subject: Recipe) -> None:
 
 
 def groups(subject: Recipe) -> None:
-    """``param_groups`` has every parameter in one group and in no second one, frozen ones too."""
+    """``param_groups``, and the optimizers of a fit, have every parameter in one group and in no second one, also
+    what is frozen."""
     net = Tiny(CLASSES, (3, 8, 8))
     net.conv.weight.requires_grad_(False)
     names = {id(each): name for name, each in net.named_parameters()}
     held = [names.get(id(each), "?") for group in subject.build().param_groups(net) for each in group["params"]]
-    missing, twice = (
-        [name for name in names.values() if name not in held],
-        {each for each in held if held.count(each) > 1},
-    )
-    demand(not missing, f"{some(missing)} is in no group; make all groups at the start, of frozen parameters too")
-    demand(not twice, f"{some(sorted(twice))} is in several groups; put each parameter in one")
+    _once(held, [*names.values()], "param_groups")
+    _once(subject.whole.held, [*names.values()], "the optimizers of a fit")
+
+
+def _once(held: list[str], names: list[str], where: str) -> None:
+    missing, twice = [name for name in names if name not in held], {each for each in held if held.count(each) > 1}
+    demand(not missing, f"{some(missing)} is in no group of {where}; make all at the start, by param_groups(net)")
+    demand(not twice, f"{some(sorted(twice))} is in several groups of {where}; put each parameter in one")
 
 
 def losses(subject: Recipe) -> None:
@@ -184,11 +191,13 @@ def rates(subject: Recipe) -> None:
 
 
 def learns(subject: Recipe) -> None:
-    """A fit changes the head's weights, and all stay finite."""
+    """A fit changes every parameter, and all stay finite."""
     weights = subject.whole.weights
     torch.manual_seed(0)
-    before = Tiny(CLASSES, (3, 8, 8)).state_dict()
-    demand(not torch.equal(weights["head.weight"], before["head.weight"]), "nothing was learned; step the optimizer")
+    before = {name: each.detach() for name, each in Tiny(CLASSES, (3, 8, 8)).named_parameters()}
+    still = [name for name, value in before.items() if torch.equal(weights[name], value)]
+    demand(len(still) < len(before), "nothing was learned; step the optimizer")
+    demand(not still, f"{some(still)} has not changed after 15 steps; give its group a rate, and its head a loss")
     endless = [name for name, value in weights.items() if not value.isfinite().all()]
     demand(not endless, f"{some(endless)} is not finite after 15 steps; lower the default rate")
 
@@ -201,7 +210,7 @@ def resumes(subject: Recipe) -> None:
     way = "keep all that decides a rate in the optimizer's or the scheduler's state_dict, as numbers and strings"
     demand(rest.rates == whole.rates[whole.at :], f"other rates after going on from a checkpoint; {way}")
     other = [name for name, value in whole.weights.items() if not torch.equal(value, rest.weights[name])]
-    way = "ask convkit.schedules.horizon.Horizon how long a fit is: Lightning's estimate sets the loader up too soon"
+    way = "keep all that decides a step in a state_dict, and ask convkit.schedules.horizon.Horizon for the length"
     demand(not other, f"{some(other)} ends otherwise after going on from a checkpoint; {way}")
 
 
