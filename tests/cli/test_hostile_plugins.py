@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -94,14 +93,17 @@ def test_the_explainer_is_recorded(kinds: Path, trained: Path, convkit: Command)
 def test_an_endless_import_is_named_and_can_be_ended(
     install: Install, convkit: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (install("endless-net", architectures={"endless": "endless_net:Net"}) / "endless_net.py").write_text(
-        HOSTILE["endless"]
+    folder = install("endless-net", architectures={"endless": "endless_net:Net"})
+    # Ctrl-C comes in the midst of it; a minute would end it where no Ctrl-C does.
+    (folder / "endless_net.py").write_text(
+        "import os, signal, time\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)"
     )
     monkeypatch.setattr(plugins, "PATIENCE", 0.05)
-    interrupt = threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT])
-    interrupt.start()
-    result = convkit("fit", *SMALL, "--model.architecture", "endless")
-    interrupt.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+    try:
+        result = convkit("fit", *SMALL, "--model.architecture", "endless")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.status == 130
     assert result.err.splitlines()[-2:] == [
         "still importing architecture 'endless' of endless-net 1.0 (endless_net:Net); Ctrl-C ends it",
