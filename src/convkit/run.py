@@ -1,6 +1,5 @@
 """A run: the directory that a fit leaves behind, and what every later command is asked of."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from convkit.errors import UserError
 from convkit.explanation import Explained, explain
 from convkit.metrics_file import read_metrics
 from convkit.plugin_health import compare
-from convkit.run_directory import CONFIG, MADE_WITH, METRICS, kept_checkpoint, locate
+from convkit.run_directory import CONFIG, METRICS, kept_checkpoint, locate, recorded_plugins
 from convkit.weights import read_checkpoint
 
 
@@ -85,20 +84,8 @@ class Run:
 
     @cached_property
     def _built(self) -> tuple[Classifier, ImageData]:
-        self._compare_plugins()
+        compare(recorded_plugins(self.directory), self.directory)
         return build(self.config)
-
-    def _compare_plugins(self) -> None:
-        """Warn of a plugin of another version than it was made with.
-
-        Raises:
-            UserError: one is not installed.
-        """
-        try:
-            recorded = json.loads((self.directory / MADE_WITH).read_text(encoding="utf-8")).get("plugins", [])
-        except (OSError, ValueError, AttributeError):  # made before there was one
-            return
-        compare(recorded, self.directory)
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"

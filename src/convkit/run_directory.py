@@ -3,10 +3,12 @@
 ``runs/<name>/<n>`` with ``runs/<name>/latest``: ``config.yaml``, ``checkpoints/{best,last}.ckpt``, ``metrics.csv``.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from convkit.errors import UserError, did_you_mean
 
@@ -34,6 +36,15 @@ def locate(path: str | Path) -> tuple[Path, Path | None]:
         siblings = [str(entry) for entry in path.parent.glob("*") if entry.is_dir()]
         raise UserError(f"there is no run {path}{did_you_mean(str(path), siblings)}")
     raise UserError(f"{path} is not a run: it has no {CONFIG}")
+
+
+def recorded_plugins(directory: Path) -> list[dict[str, Any]]:
+    """The plugins that a run was made with, as :func:`convkit.made_with.made_with` has them; none where none says."""
+    try:
+        found = json.loads((directory / MADE_WITH).read_text(encoding="utf-8")).get("plugins", [])
+    except (OSError, ValueError, AttributeError):  # made before there was such a file, or damaged
+        return []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def kept_checkpoint(directory: Path, prefer: str = "best") -> Path:

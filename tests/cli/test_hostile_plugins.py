@@ -142,6 +142,20 @@ def test_to_go_on_with_another_version_warns(trained: Path, convkit: Command) ->
         assert result.err.count("\n") == 1
 
 
+def test_the_configuration_of_a_run_names_what_to_install(trained: Path, convkit: Command) -> None:
+    place = Path("runs/mine/1")
+    shutil.copytree(trained, place)
+    config = place / "config.yaml"
+    config.write_text(config.read_text().replace("convkit.architectures.lenet.LeNet", "gone_net.Net"))
+    recorded_as(place, kind="architecture", distribution="gone-net")
+    for command in ("fit", "check"):
+        result = convkit(command, "--config", config, "--wandb", "off")
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert result.err.endswith(
+            "the architecture 'birds' of gone-net 0.1, which is not installed; pip install 'gone-net==0.1'\n"
+        )
+
+
 @pytest.mark.slow
 def test_the_warning_is_one_line_on_stderr(trained: Path, process: Any) -> None:
     place = Path("runs/mine/1").absolute()

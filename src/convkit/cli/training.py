@@ -8,7 +8,9 @@ from pathlib import Path
 from convkit.cli.configs import find_config, read_config, shipped
 from convkit.cli.names import Names
 from convkit.cli.request import Request
+from convkit.plugin_health import compare
 from convkit.plugins import named
+from convkit.run_directory import CONFIG, recorded_plugins
 
 HELP = {
     "fit": """\
@@ -94,7 +96,8 @@ def read(command: str, arguments: list[str]) -> Request:
     """Configs read, short names replaced, nothing parsed yet.
 
     Raises:
-        UserError: a config or a plugin that is not there, or YAML that is none.
+        UserError: a config or a plugin that is not there, also one that the run was made with whose config it is, or
+            YAML that is none.
     """
     names = Names()
     request = Request(command)
@@ -107,7 +110,11 @@ def read(command: str, arguments: list[str]) -> Request:
             request.words.append(word)
             continue
         path = find_config(value)
-        request.configs.append(names.in_config(read_config(path), path in shipped().values()))
+        config = read_config(path)
+        if path.name == CONFIG:
+            # A run's own: its plugins are those that the run was made with, where one that is missing has a name.
+            compare(recorded_plugins(path.parent), path)
+        request.configs.append(names.in_config(config, path in shipped().values()))
         request.default_name = request.default_name or Path(path).stem
     request.plugins = list({**names.chosen, **from_words}.values())
     return request
